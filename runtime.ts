@@ -1,0 +1,1004 @@
+/**
+ * bunstrap 0.1.0: an AWS Lambda custom runtime in one file, for Bun.
+ *
+ * ```ts
+ * import { json, run } from "./runtime.ts";  // first, so that whatever fails to load after it is reported
+ *
+ * run(json((event: { name: string }) => `Hello, ${event.name}!`));
+ * ```
+ *
+ * `./build.sh handler.ts` makes of it the zip to upload, for `provided.al2023` on x86_64 and arm64. Without Lambda
+ * around it the handler serves one event and exits: `bun handler.ts '{"name":"Ada"}'`.
+ *
+ * The file is read from the top: the public face, the context, the invocation loop, local mode, error reports, the log,
+ * and last the HTTP/1.1 client. It imports nothing, so that it can live on as a copy in any project.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+const version = "0.1.0";
+
+// ── Public types ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What goes out: bytes as they are, a string as UTF-8. */
+export type Bytes = Uint8Array | string;
+
+/** What a raw handler answers with. It is sent however large it is: the limit, 6 MiB + 100 bytes, is the service's. */
+export type Reply = Bytes;
+
+/**
+ * A handler of bytes.
+ *
+ * @param headers The header section of the event as it was received: every field line with its CRLF, without the status
+ *   line and without the empty line that ends it. See {@link header}.
+ * @param body The payload of the event, de-chunked.
+ *
+ * Both are the handler's to keep: their memory is never used again.
+ */
+export type RawHandler = (headers: Uint8Array, body: Uint8Array) => Reply | Promise<Reply>;
+
+/**
+ * What a handler is told of its invocation: the context of the official Node.js runtime, and three members more.
+ * Nothing in it costs anything until it is read. A value that the service did not give is `""`, or `undefined` where
+ * the type says so.
+ *
+ * @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html
+ * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-next
+ */
+export interface Context {
+  functionName: string;
+  functionVersion: string;
+  invokedFunctionArn: string;
+  /** The configured memory in MiB, in decimal digits. */
+  memoryLimitInMB: string;
+  awsRequestId: string;
+  logGroupName: string;
+  logStreamName: string;
+  /** Who invoked the function through the AWS Mobile SDK. @throws {Error} on reading, if what was received is not JSON. */
+  identity?: CognitoIdentity | undefined;
+  /** What the invoking client said of itself. @throws {Error} on reading, if what was received is not JSON. */
+  clientContext?: ClientContext | undefined;
+  /** The tenant that the invocation is isolated to. */
+  tenantId?: string | undefined;
+  /** The value of the `X-Amzn-Trace-Id` header for the AWS X-Ray service. */
+  xRayTraceId?: string | undefined;
+  /**
+   * Fires 100 ms before the deadline, with a `TimeoutError`: pass it to `fetch` and the like, so that there is time
+   * left to answer. Without a deadline it never fires.
+   */
+  signal: AbortSignal;
+  /** The time in ms until the deadline, negative once it is over, `Infinity` if there is none. */
+  getRemainingTimeInMillis(): number;
+  /** Has no effect: an invocation ends when its handler's promise settles. */
+  callbackWaitsForEmptyEventLoop: boolean;
+  /** @deprecated Return the result. @throws {Error} always. */
+  done(error?: Error, result?: unknown): never;
+  /** @deprecated Throw the error. @throws {Error} always. */
+  fail(error: Error | string): never;
+  /** @deprecated Return the result. @throws {Error} always. */
+  succeed(result: unknown, object?: unknown): never;
+}
+
+/** @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html */
+export interface CognitoIdentity {
+  cognitoIdentityId: string;
+  cognitoIdentityPoolId: string;
+}
+
+/** @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html */
+export interface ClientContext {
+  client: {
+    installationId: string;
+    appTitle: string;
+    appVersionName: string;
+    appVersionCode: string;
+    appPackageName: string;
+  };
+  custom?: unknown;
+  env: { platformVersion: string; platform: string; make: string; model: string; locale: string };
+}
+
+// ── The public face: run, json, header ──────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Serves invocations with a handler, or with the one of several that the function's configured handler name
+ * (`_HANDLER`) picks, so that one executable can serve many functions. Returns at once.
+ *
+ * Outside Lambda (without `AWS_LAMBDA_RUNTIME_API`) it serves one invocation and exits: the event is the first argument
+ * of the program, or its standard input.
+ *
+ * @throws {TypeError} if there is no such handler, which is then reported as an initialization error.
+ * @example run((headers, body) => body);
+ * @example run({ create: json(create), list: json(list) });
+ */
+export function run(handler: RawHandler | Record<string, RawHandler>): void {
+  if (running) throw new TypeError("run was called a second time; to serve several handlers, pass them all to one call");
+  const picked = typeof handler === "function" ? handler : pickHandler(handler, process.env._HANDLER);
+  running = true;
+  if (runtimeApi) serve(picked, runtimeApi).catch(giveUp);
+  else void serveLocally(picked);
+}
+
+function pickHandler(handlers: Record<string, RawHandler>, name: string | undefined): RawHandler {
+  if (typeof handlers !== "object" || handlers === null) {
+    throw new TypeError(`run takes a handler, or an object of handlers, and got ${kindOf(handlers)}`);
+  }
+  const names = Object.keys(handlers).join(", ") || "none";
+  if (!name) throw new TypeError(`_HANDLER is not set, and has to name one of the handlers: ${names}`);
+  const handler = Object.hasOwn(handlers, name) ? handlers[name] : undefined;
+  if (handler === undefined) {
+    throw new TypeError(`_HANDLER is ${JSON.stringify(name)}, and the handlers are: ${names}`);
+  }
+  if (typeof handler !== "function") throw new TypeError(`handler ${name} is ${kindOf(handler)}, not a function`);
+  return handler;
+}
+
+/**
+ * Makes a raw handler of one that takes an event as a value and returns a value.
+ *
+ * An empty body is `null`, a byte order mark is skipped, and `undefined` is sent as `null`. A body that is not JSON in
+ * UTF-8 is reported as `Runtime.UnmarshalError`, a result that cannot be JSON as `Runtime.MarshalError`.
+ *
+ * @param handler May also be typed with the `Handler` of `@types/aws-lambda`. There are no callbacks, so what comes
+ *   after the context is a function that throws.
+ * @example run(json(async (event: { id: number }, context) => ({ id: event.id, request: context.awsRequestId })));
+ */
+export function json<Event, Result>(
+  handler: (event: Event, context: Context, ...callback: never[]) => Result | Promise<Result> | void,
+): RawHandler {
+  const call = handler as (event: Event, context: Context, callback: () => never) => unknown;
+  return async (headers, body) => {
+    const event = unmarshal(body) as Event;
+    const [context, release] = createContext(headers);
+    try {
+      return marshal(await call(event, context, refuseCallback));
+    } finally {
+      release();
+    }
+  };
+}
+
+function unmarshal(body: Uint8Array): unknown {
+  if (body.length === 0) return null;
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch (error) {
+    throw runtimeError("Runtime.UnmarshalError", `the event is not JSON: ${describe(error).errorMessage}`, error);
+  }
+}
+
+function marshal(result: unknown): string {
+  if (result === undefined) return "null";
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(result);
+  } catch (error) {
+    throw runtimeError("Runtime.MarshalError", `the result cannot be JSON: ${describe(error).errorMessage}`, error);
+  }
+  if (text === undefined) throw runtimeError("Runtime.MarshalError", `the result cannot be JSON: it is ${kindOf(result)}`);
+  return text;
+}
+
+/**
+ * The value of a header.
+ *
+ * @param headers A header section, as a raw handler gets it.
+ * @param name The field name, in any case.
+ * @returns The value of the first field line of that name, trimmed, read as UTF-8; `undefined` if it is absent or empty.
+ * @example header(headers, "Lambda-Runtime-Aws-Request-Id");
+ */
+export function header(headers: Uint8Array, name: string): string | undefined {
+  const start = findField(headers, name, 0);
+  return start < 0 ? undefined : fieldValue(headers, name, start) || undefined;
+}
+
+// ── The context of an invocation ────────────────────────────────────────────────────────────────────────────────────
+
+/** How long before the deadline {@link Context.signal} fires, in ms. */
+const signalMargin = 100;
+
+/** The longest time that a timer can be set to, in ms. */
+const longestTimer = 2 ** 31 - 1;
+
+/** Makes a context that reads each member when it is asked for it, and the function that ends it. */
+function createContext(headers: Uint8Array): [Context, release: () => void] {
+  const env = process.env;
+  const remaining = () => Number(header(headers, "Lambda-Runtime-Deadline-Ms") ?? Infinity) - Date.now();
+  let abort: AbortController | undefined;
+  let timer: Timer | undefined;
+  const context: Context = {
+    get functionName() {
+      return env.AWS_LAMBDA_FUNCTION_NAME ?? "";
+    },
+    get functionVersion() {
+      return env.AWS_LAMBDA_FUNCTION_VERSION ?? "";
+    },
+    get invokedFunctionArn() {
+      return header(headers, "Lambda-Runtime-Invoked-Function-Arn") ?? "";
+    },
+    get memoryLimitInMB() {
+      return env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE ?? "";
+    },
+    get awsRequestId() {
+      return header(headers, "Lambda-Runtime-Aws-Request-Id") ?? "";
+    },
+    get logGroupName() {
+      return env.AWS_LAMBDA_LOG_GROUP_NAME ?? "";
+    },
+    get logStreamName() {
+      return env.AWS_LAMBDA_LOG_STREAM_NAME ?? "";
+    },
+    get identity() {
+      return jsonHeader<CognitoIdentity>(headers, "Lambda-Runtime-Cognito-Identity");
+    },
+    get clientContext() {
+      return jsonHeader<ClientContext>(headers, "Lambda-Runtime-Client-Context");
+    },
+    get tenantId() {
+      return header(headers, "Lambda-Runtime-Aws-Tenant-Id");
+    },
+    get xRayTraceId() {
+      return header(headers, "Lambda-Runtime-Trace-Id");
+    },
+    get signal() {
+      if (abort) return abort.signal;
+      const { signal } = (abort = new AbortController());
+      const due = remaining() - signalMargin;
+      const fire = () => abort?.abort(new DOMException("the deadline of the invocation is near", "TimeoutError"));
+      if (due <= longestTimer) timer = setTimeout(fire, due);
+      return signal;
+    },
+    getRemainingTimeInMillis: remaining,
+    callbackWaitsForEmptyEventLoop: true,
+    done: refuseCallback,
+    fail: refuseCallback,
+    succeed: refuseCallback,
+  };
+  return [context, () => clearTimeout(timer)];
+}
+
+function jsonHeader<Value>(headers: Uint8Array, name: string): Value | undefined {
+  const text = header(headers, name);
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text) as Value;
+  } catch (cause) {
+    throw new Error(`the header ${name} of the event is not JSON: ${JSON.stringify(text)}`, { cause });
+  }
+}
+
+function refuseCallback(): never {
+  throw new Error("this runtime has no callbacks: return the result (or a promise of it), or throw the error");
+}
+
+// ── The invocation loop ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Host and port of the Runtime API; there is none on a desk. */
+const runtimeApi = process.env.AWS_LAMBDA_RUNTIME_API;
+const runtimePath = "/2018-06-01/runtime";
+const userAgent = `User-Agent: bunstrap/${version}\r\n`;
+
+/** The largest reply that the service takes, in bytes. */
+const replyLimit = 6 * 1024 * 1024 + 100;
+
+interface Invocation {
+  id: string;
+  /** The field lines that go back with whatever answers the invocation. */
+  fields: string;
+  client: HttpClient;
+  /** Set by whoever answers the invocation first, and by nobody else: {@link answer}. */
+  answered?: Promise<void>;
+}
+
+/** Whether `run` was called: it may be once. */
+let running = false;
+
+/** From `initializing` to `serving` when the first event is asked for, from either to `ending` on an escaped error. */
+let stage: "initializing" | "serving" | "ending" = "initializing";
+
+/** The invocations that were received and that the service does not hold for finished. */
+const inFlight = new Set<Invocation>();
+
+process.on("uncaughtException", escaped);
+process.on("unhandledRejection", escaped);
+
+/** Asks for events and answers them, one after the other, until the service says that there are no more. */
+async function serve(handler: RawHandler, authority: string): Promise<void> {
+  const client = createHttpClient(authority);
+  await client.connect();
+  while (stage !== "ending") {
+    stage = "serving";
+    const next = await client.request({ method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent });
+    if (next.status === 410) process.exit(0);
+    if (next.status !== 200) throw new Error(`GET /invocation/next was answered ${summary(next)}`);
+    const invocation = createInvocation(client, next.headers);
+    inFlight.add(invocation);
+    await answer(invocation, await handle(handler, next.headers, next.body));
+    inFlight.delete(invocation);
+  }
+}
+
+function createInvocation(client: HttpClient, headers: Uint8Array): Invocation {
+  const id = header(headers, "Lambda-Runtime-Aws-Request-Id");
+  if (id === undefined) throw new Error("GET /invocation/next was answered with an event that has no request id");
+  const invocationId = header(headers, "Lambda-Runtime-Invocation-Id");
+  const traceId = header(headers, "Lambda-Runtime-Trace-Id");
+  if (traceId === undefined) delete process.env._X_AMZN_TRACE_ID;
+  else process.env._X_AMZN_TRACE_ID = traceId;
+  const fields = invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
+  return { id, fields, client };
+}
+
+/** What became of an invocation. */
+type Outcome = { reply: Reply } | { error: unknown };
+
+async function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array): Promise<Outcome> {
+  try {
+    const reply: unknown = await handler(headers, body);
+    if (typeof reply === "string" || reply instanceof Uint8Array) return { reply };
+    const hint = "a raw handler returns a Uint8Array or a string; to return a value, use run(json(handler))";
+    throw runtimeError("Runtime.MarshalError", `the reply is ${kindOf(reply)}: ${hint}`);
+  } catch (error) {
+    return { error };
+  }
+}
+
+/** Tells the service what became of an invocation, once: whoever comes later waits for the first to be done. */
+function answer(invocation: Invocation, outcome: Outcome): Promise<void> {
+  return (invocation.answered ??= "error" in outcome ? postError(invocation, outcome.error) : postReply(invocation, outcome.reply));
+}
+
+async function postReply({ id, fields, client }: Invocation, body: Bytes): Promise<void> {
+  const target = `${runtimePath}/invocation/${encodeURIComponent(id)}/response`;
+  const response = await client.request({ method: "POST", target, fields: `${fields}Content-Type: application/json\r\n`, body });
+  if (response.status === 413) {
+    const size = typeof body === "string" ? encoder.encode(body).length : body.length;
+    log("ERROR", id, `the reply of ${size} bytes is too large, so the invocation has failed; the limit is ${replyLimit} bytes`);
+  } else {
+    acknowledge(id, "the reply", response);
+  }
+}
+
+async function postError({ id, fields, client }: Invocation, error: unknown): Promise<void> {
+  logError(id, error);
+  const target = `${runtimePath}/invocation/${encodeURIComponent(id)}/error`;
+  acknowledge(id, "the error report", await client.request(errorRequest(target, fields, error)));
+}
+
+/** Judges how the service took a POST: logs what is only this invocation's misfortune. @throws {Error} on the rest. */
+function acknowledge(id: string, what: string, response: HttpResponse): void {
+  const { status, resent } = response;
+  if (status >= 200 && status < 300) return;
+  if (status < 400 || status >= 500) throw new Error(`${what} of invocation ${id} was answered ${summary(response)}`);
+  if (resent && (status === 400 || status === 403)) return; // it was delivered the first time
+  const reason = status === 410 ? "came after the invocation had timed out" : "was refused";
+  log("ERROR", id, `${what} ${reason}: ${summary(response)}`);
+}
+
+function summary({ status, body }: HttpResponse): string {
+  return `${status} ${JSON.stringify(decoder.decode(body.subarray(0, 1000)))}`;
+}
+
+// ── The end: errors that no handler's promise carries ───────────────────────────────────────────────────────────────
+
+/** Takes what was thrown past everybody: reports it, and ends the process, since nobody knows what state it is in. */
+function escaped(error: unknown): void {
+  if (!runtimeApi) return failLocally(error);
+  if (stage === "ending") return logError(undefined, error);
+  const reports = stage === "initializing" ? [postInitError(runtimeApi, error)] : [...inFlight].map((invocation) => answer(invocation, { error }));
+  if (reports.length === 0) logError(undefined, error);
+  stage = "ending";
+  void Promise.allSettled(reports).then((results) => {
+    for (const result of results) if (result.status === "rejected") logError(undefined, result.reason);
+    process.exit(1);
+  });
+}
+
+async function postInitError(authority: string, error: unknown): Promise<void> {
+  logError(undefined, error);
+  const client = createHttpClient(authority);
+  const response = await client.request(errorRequest(`${runtimePath}/init/error`, userAgent, error));
+  if (response.status !== 202) throw new Error(`POST /init/error was answered ${summary(response)}`);
+}
+
+/** Ends the process because the Runtime API cannot be used any more, and there is nobody left to tell but the log. */
+function giveUp(error: unknown): never {
+  log("FATAL", undefined, describe(error).errorMessage);
+  process.exit(1);
+}
+
+// ── Local mode: one invocation, outside Lambda ──────────────────────────────────────────────────────────────────────
+
+/** The descriptor of standard output, which is the reply and nothing else. */
+const standardOutput = runtimeApi ? 1 : divertStandardOutput();
+
+async function serveLocally(handler: RawHandler): Promise<void> {
+  const event = process.argv[2] ?? (process.stdin.isTTY ? undefined : await Bun.stdin.bytes());
+  if (event === undefined) {
+    writeLine("usage: the event is the first argument, or standard input; in Lambda, AWS_LAMBDA_RUNTIME_API would be set");
+    process.exit(2);
+  }
+  const headers = encoder.encode(
+    `Lambda-Runtime-Aws-Request-Id: ${crypto.randomUUID()}\r\n` +
+      `Lambda-Runtime-Deadline-Ms: ${Date.now() + localTimeout}\r\n` +
+      `Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:local:000000000000:function:local\r\n`,
+  );
+  const body = typeof event === "string" ? encoder.encode(event) : event;
+  const outcome = await handle(handler, headers, body);
+  if ("error" in outcome) return failLocally(outcome.error);
+  await Bun.write(Bun.file(standardOutput), outcome.reply);
+  process.exit(0);
+}
+
+/** How long a local invocation is told that it has, in ms: as long as Lambda ever gives. */
+const localTimeout = 15 * 60 * 1000;
+
+function failLocally(error: unknown): never {
+  writeLine(JSON.stringify(describe(error)));
+  process.exit(1);
+}
+
+interface ForeignFunctions {
+  dlopen(
+    library: string,
+    symbols: Record<"dup" | "dup2", { args: string[]; returns: string }>,
+  ): { symbols: { dup(descriptor: number): number; dup2(from: number, to: number): number } };
+}
+
+/**
+ * Turns what is written to standard output, by whatever means, to standard error.
+ * Returns the descriptor that standard output can still be reached by.
+ */
+function divertStandardOutput(): number {
+  try {
+    const { dlopen } = process.getBuiltinModule("bun:ffi") as ForeignFunctions;
+    const { symbols } = dlopen(process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6", {
+      dup: { args: ["int"], returns: "int" },
+      dup2: { args: ["int", "int"], returns: "int" },
+    });
+    const descriptor = symbols.dup(1);
+    symbols.dup2(2, 1);
+    return descriptor;
+  } catch {
+    console.log = console.info = console.debug = console.error; // no libc of a known name: at least what is logged
+    return 1;
+  }
+}
+
+// ── Error reports ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-invokeerror */
+interface ErrorReport {
+  errorMessage: string;
+  errorType: string;
+  stackTrace: string[];
+}
+
+function runtimeError(name: `Runtime.${string}`, message: string, cause?: unknown): Error {
+  return Object.assign(new Error(message, { cause }), { name });
+}
+
+function errorRequest(target: string, fields: string, error: unknown): HttpRequest {
+  const report = describe(error);
+  const type = `Lambda-Runtime-Function-Error-Type: ${serviceErrorType(report.errorType)}\r\n`;
+  const contentType = "Content-Type: application/vnd.aws.lambda.error+json\r\n";
+  return { method: "POST", target, fields: fields + contentType + type, body: JSON.stringify(report) };
+}
+
+/** The error type in the only form that the service keeps. */
+function serviceErrorType(errorType: string): string {
+  if (/^(Runtime|Function)\.[A-Z][a-zA-Z]+$/.test(errorType)) return errorType;
+  return /^[A-Z][a-zA-Z]+$/.test(errorType) ? `Function.${errorType}` : "Function.Error";
+}
+
+/** Describes anything that can be thrown: an error, any other value, an object that throws when it is looked at. */
+function describe(thrown: unknown): ErrorReport {
+  if (!attempt(() => isErrorLike(thrown), false)) {
+    return {
+      errorMessage: attempt(() => (typeof thrown === "object" ? JSON.stringify(thrown) : String(thrown)), unreadable),
+      errorType: kindOf(thrown),
+      stackTrace: [],
+    };
+  }
+  const error = thrown as Error;
+  return {
+    errorMessage: attempt(() => String(error.message), unreadable),
+    errorType: attempt(() => errorTypeOf(error), "Error"),
+    stackTrace: attempt(() => stackFrames(error), []),
+  };
+}
+
+const unreadable = "(what was thrown cannot be read: it throws when it is looked at)";
+
+function attempt<Value>(read: () => Value, otherwise: Value): Value {
+  try {
+    return read() ?? otherwise;
+  } catch {
+    return otherwise;
+  }
+}
+
+function isErrorLike(thrown: unknown): boolean {
+  return thrown instanceof Error || (typeof thrown === "object" && typeof (thrown as Partial<Error> | null)?.message === "string");
+}
+
+/** The name of an error, or of its class where the class has not set one. */
+function errorTypeOf(error: Error): string {
+  const isInherited = error.name === "Error" && !Object.hasOwn(error, "name");
+  return String((isInherited ? error.constructor.name : error.name) || "Error");
+}
+
+function stackFrames(error: Error): string[] {
+  const lines = String(error.stack).split("\n");
+  return lines.filter((line) => /^\s*at /.test(line)).map((line) => line.trim());
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? "null" : typeof value;
+}
+
+// ── The log ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function logError(requestId: string | undefined, error: unknown): void {
+  const { errorType, errorMessage, stackTrace } = describe(error);
+  log("ERROR", requestId, [`${errorType}: ${errorMessage}`, ...stackTrace.map((frame) => `    ${frame}`)].join("\n"));
+}
+
+/** Writes one log event: a line feed inside the message would make two of it. */
+function log(level: "ERROR" | "FATAL", requestId: string | undefined, message: string): void {
+  writeLine(`${new Date().toISOString()}\t${requestId ?? ""}\t${level}\t${message.replaceAll("\n", "\r")}`);
+}
+
+/** Writes to standard error at once, and without the colours that `console.error` has on a terminal. */
+function writeLine(line: string): void {
+  process.getBuiltinModule("node:fs").writeSync(2, `${line}\n`);
+}
+
+// ── An HTTP/1.1 client for one local server: connection, response parser, chunks ────────────────────────────────────
+//
+// One request at a time over one connection, which is kept alive. It knows nothing of what it is used for.
+
+interface HttpRequest {
+  method: string;
+  target: string;
+  /** Field lines, each with its CRLF. `Host` and `Content-Length` are added. */
+  fields: string;
+  body?: Bytes;
+}
+
+interface HttpResponse {
+  status: number;
+  /** Every field line with its CRLF. */
+  headers: Uint8Array;
+  body: Uint8Array;
+  /** The request was sent twice, since the first connection broke before a response: the server may have seen both. */
+  resent: boolean;
+}
+
+interface HttpClient {
+  /** Opens the connection, so that the first request finds it open. @throws {Error} if there is nobody to connect to. */
+  connect(): Promise<void>;
+  /**
+   * Sends a request, when no other is under way, and waits for the response for as long as it takes.
+   *
+   * @throws {Error} if there is nobody to connect to, if the connection breaks a second time before a response, and on
+   *   a response that breaks off or is not HTTP/1.1.
+   */
+  request(request: HttpRequest): Promise<HttpResponse>;
+}
+
+/** A request that is being sent, or whose response is being received. */
+interface Exchange {
+  unsent: Uint8Array[];
+  parser: Parser<ParsedResponse>;
+  /** Whether any byte of the response has come. */
+  begun: boolean;
+  /** Takes `undefined` if the connection broke before a response: the request may be sent again. */
+  resolve(response: ParsedResponse | undefined): void;
+  reject(error: unknown): void;
+}
+
+/** @param authority Host and port: `127.0.0.1:9001`, `localhost:9001`, `[::1]:9001`. */
+function createHttpClient(authority: string): HttpClient {
+  const { hostname, port } = parseAuthority(authority);
+
+  // Without a socket the client is closed; with a socket alone it is idle; with an exchange too it is busy.
+  let socket: Bun.Socket<undefined> | undefined;
+  let exchange: Exchange | undefined;
+
+  async function request(request: HttpRequest): Promise<HttpResponse> {
+    const message = serialize(authority, request);
+    if (!socket) await connect();
+    let response = await roundTrip(message);
+    if (response) return { ...response, resent: false };
+    await connect();
+    response = await roundTrip(message);
+    if (response) return { ...response, resent: true };
+    throw new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`);
+  }
+
+  function connect(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const failed = (cause: Error & { code?: string }) =>
+        reject(new Error(`cannot connect to ${authority}: ${cause.message} (${cause.code})`, { cause }));
+      Bun.connect({
+        hostname,
+        port,
+        socket: {
+          binaryType: "uint8array",
+          open(opened) {
+            socket = opened;
+            resolve();
+          },
+          connectError: (_, error) => failed(error),
+          data(from, piece) {
+            if (from === socket) receive(piece);
+          },
+          drain(from) {
+            if (from === socket) send();
+          },
+          close(from, error) {
+            if (from === socket) closed(error);
+          },
+        },
+      }).catch(failed);
+    });
+  }
+
+  function roundTrip(message: Uint8Array[]): Promise<ParsedResponse | undefined> {
+    return new Promise((resolve, reject) => {
+      const parser = parseResponse();
+      parser.next(); // runs to where it waits for input
+      exchange = { unsent: [...message], parser, begun: false, resolve, reject };
+      send();
+    });
+  }
+
+  /** Writes what the socket takes; the rest waits until it drains. */
+  function send(): void {
+    for (let part = exchange?.unsent[0]; part && socket; part = exchange?.unsent[0]) {
+      const taken = socket.write(part);
+      if (taken < part.length) {
+        if (taken > 0) exchange?.unsent.splice(0, 1, part.subarray(taken));
+        return;
+      }
+      exchange?.unsent.shift();
+    }
+  }
+
+  function receive(piece: Uint8Array): void {
+    if (!exchange) return disconnect(); // nobody asked, so nothing that follows can be trusted
+    exchange.begun = true;
+    advance(exchange, piece);
+  }
+
+  function closed(error: Error | undefined): void {
+    socket = undefined;
+    if (!exchange) return;
+    if (!exchange.begun) end(exchange).resolve(undefined);
+    else if (error) end(exchange).reject(new Error(`the connection broke in the middle of a response: ${error.message}`));
+    else advance(exchange, null);
+  }
+
+  function advance(current: Exchange, piece: Uint8Array | null): void {
+    try {
+      const { done, value } = current.parser.next(piece);
+      if (!done) return;
+      if (!value.persistent || current.unsent.length > 0) disconnect();
+      end(current).resolve(value);
+    } catch (error) {
+      disconnect();
+      end(current).reject(error);
+    }
+  }
+
+  function end(current: Exchange): Exchange {
+    exchange = undefined;
+    return current;
+  }
+
+  function disconnect(): void {
+    const discarded = socket;
+    socket = undefined;
+    discarded?.end();
+  }
+
+  return { connect, request };
+}
+
+function parseAuthority(authority: string): { hostname: string; port: number } {
+  const [, ipv6, name, digits] = /^(?:\[([\da-f:.]+)\]|([^\s:/@[\]]+))(?::(\d{1,5}))?$/i.exec(authority) ?? [];
+  const hostname = ipv6 ?? name;
+  const port = Number(digits ?? 80);
+  if (hostname === undefined || port < 1 || port > 65535) {
+    throw new Error(`${JSON.stringify(authority)} is not host:port`);
+  }
+  return { hostname, port };
+}
+
+/** Up to this size, in bytes, a body is copied behind its head, to be sent in one write. */
+const largestCopiedBody = 64 * 1024;
+
+function serialize(authority: string, { method, target, fields, body }: HttpRequest): Uint8Array[] {
+  const content = typeof body === "string" ? encoder.encode(body) : body;
+  const length = content ? `Content-Length: ${content.length}\r\n` : "";
+  const head = encoder.encode(`${method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${fields}${length}\r\n`);
+  if (!content) return [head];
+  if (content.length > largestCopiedBody) return [head, content];
+  const message = new Uint8Array(head.length + content.length);
+  message.set(head);
+  message.set(content, head.length);
+  return [message];
+}
+
+// The response parser is written as if all input were there already, top to bottom. Where it needs more it yields, and
+// is resumed with the next piece of input, whatever its size, or with null once the server has closed the connection.
+
+type Parser<Result> = Generator<undefined, Result, Uint8Array | null>;
+
+interface ParsedResponse {
+  status: number;
+  headers: Uint8Array;
+  body: Uint8Array;
+  /** Whether the connection can be used again. */
+  persistent: boolean;
+}
+
+/** What was received: `bytes` from `at` on are still to be read. */
+interface Input {
+  bytes: Uint8Array;
+  at: number;
+}
+
+/** What may be received at most, in bytes; of interim responses, how many. */
+const limits = { headerSection: 64 << 10, chunkSizeLine: 4 << 10, trailerSection: 64 << 10, body: 64 << 20, interim: 100 };
+
+/** @see https://www.rfc-editor.org/rfc/rfc9112#section-6 */
+function* parseResponse(): Parser<ParsedResponse> {
+  const input: Input = { bytes: new Uint8Array(0), at: 0 };
+  for (let interim = 0; interim <= limits.interim; interim++) {
+    const head = parseHead(yield* readSection(input, "header section", limits.headerSection));
+    if (head.status >= 200) {
+      const body = yield* readBody(input, head);
+      const { status, headers } = head;
+      return { status, headers, body, persistent: head.persistent && input.at === input.bytes.length };
+    }
+  }
+  throw malformed(`more than ${limits.interim} interim responses`);
+}
+
+/** Reads a response's body by the rules of RFC 9112, section 6.3. */
+function* readBody(input: Input, { status, chunked, contentLength }: Head): Parser<Uint8Array> {
+  if (status === 204 || status === 304) return new Uint8Array(0);
+  if (chunked) return yield* readChunks(input);
+  if (contentLength !== undefined) return yield* readBytes(input, contentLength);
+  return yield* readUntilClose(input);
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
+function* readChunks(input: Input): Parser<Uint8Array> {
+  let body: Uint8Array = new Uint8Array(0);
+  let length = 0;
+  for (;;) {
+    const line = yield* readLine(input, "chunk-size line", limits.chunkSizeLine);
+    const [, digits] = /^([\da-f]+)[ \t]*(?:;[^\0]*)?$/i.exec(line) ?? [];
+    if (digits === undefined) throw malformed(`chunk-size line ${JSON.stringify(line)}`);
+    const size = parseInt(digits, 16);
+    if (size === 0) break;
+    if (length + size > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
+    if (length === 0) {
+      body = yield* readBytes(input, size); // most often the only chunk: no copy
+    } else {
+      body = withRoom(body, length, size);
+      yield* readInto(body.subarray(length, length + size), input);
+    }
+    length += size;
+    const [cr, lf] = yield* readBytes(input, 2);
+    if (cr !== CR || lf !== LF) throw malformed(`no line end after a chunk of ${size} bytes`);
+  }
+  yield* readSection(input, "trailer section", limits.trailerSection);
+  return body.subarray(0, length);
+}
+
+/** Reads a body that the end of the connection ends. */
+function* readUntilClose(input: Input): Parser<Uint8Array> {
+  let body: Uint8Array = input.bytes.subarray(input.at);
+  let length = body.length;
+  for (let piece = yield; piece; piece = yield) {
+    if (length + piece.length > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
+    body = withRoom(body, length, piece.length);
+    body.set(piece, length);
+    length += piece.length;
+  }
+  input.at = input.bytes.length;
+  return body.subarray(0, length);
+}
+
+/** Returns a buffer that begins with the first `length` bytes of `body` and has room for `more` behind them. */
+function withRoom(body: Uint8Array, length: number, more: number): Uint8Array {
+  if (body.length >= length + more) return body;
+  const larger = new Uint8Array(Math.max(2 * length, length + more));
+  larger.set(body.subarray(0, length));
+  return larger;
+}
+
+/** Reads a known number of bytes: a view of what was received if they came in one piece. */
+function* readBytes(input: Input, length: number): Parser<Uint8Array> {
+  if (input.bytes.length - input.at >= length) {
+    input.at += length;
+    return input.bytes.subarray(input.at - length, input.at);
+  }
+  const bytes = new Uint8Array(length);
+  yield* readInto(bytes, input);
+  return bytes;
+}
+
+function* readInto(target: Uint8Array, input: Input): Parser<void> {
+  for (let filled = 0; ; ) {
+    const bytes = input.bytes.subarray(input.at, input.at + target.length - filled);
+    target.set(bytes, filled);
+    filled += bytes.length;
+    input.at += bytes.length;
+    if (filled === target.length) return;
+    yield* receiveMore(input);
+  }
+}
+
+function* readLine(input: Input, what: string, limit: number): Parser<string> {
+  const length = yield* awaitLine(input, 0, what, limit);
+  input.at += length;
+  return decoder.decode(input.bytes.subarray(input.at - length, input.at - 2));
+}
+
+/** Reads lines up to the empty one that ends them, which is included. */
+function* readSection(input: Input, what: string, limit: number): Parser<Uint8Array> {
+  for (let length = 0; ; ) {
+    const next = yield* awaitLine(input, length, what, limit);
+    const isEmpty = next - length === 2;
+    length = next;
+    if (!isEmpty) continue;
+    input.at += length;
+    return input.bytes.subarray(input.at - length, input.at);
+  }
+}
+
+/** Waits until the line that begins `from` bytes on is there. Returns how many bytes on it ends, behind its CRLF. */
+function* awaitLine(input: Input, from: number, what: string, limit: number): Parser<number> {
+  for (let searched = from; ; ) {
+    const lineFeed = input.bytes.indexOf(LF, input.at + searched);
+    const length = (lineFeed < 0 ? input.bytes.length : lineFeed + 1) - input.at;
+    if (length > limit) throw malformed(`${what} of more than ${limit} bytes`);
+    if (lineFeed >= 0) {
+      if (length - from < 2 || input.bytes[lineFeed - 1] !== CR) throw malformed(`a line feed without carriage return in the ${what}`);
+      return length;
+    }
+    searched = length;
+    yield* receiveMore(input);
+  }
+}
+
+/** Waits for the next piece. What is unread before it stays, so that it can be read as one. */
+function* receiveMore(input: Input): Parser<void> {
+  const piece = yield;
+  if (!piece) throw new Error("the connection was closed in the middle of a response");
+  const unread = input.bytes.length - input.at;
+  if (unread === 0) {
+    input.bytes = piece;
+  } else {
+    const joined = new Uint8Array(unread + piece.length);
+    joined.set(input.bytes.subarray(input.at));
+    joined.set(piece, unread);
+    input.bytes = joined;
+  }
+  input.at = 0;
+}
+
+interface Head {
+  status: number;
+  headers: Uint8Array;
+  chunked: boolean;
+  contentLength: number | undefined;
+  persistent: boolean;
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc9112#section-4 for the status line, and section 5 for field lines */
+function parseHead(section: Uint8Array): Head {
+  const headers = section.subarray(endOfLine(section, 0), section.length - 2);
+  const statusLine = decoder.decode(section.subarray(0, section.length - 2 - headers.length)).trimEnd();
+  const [, minorVersion, status] = /^HTTP\/1\.(\d) ([1-5]\d\d)(?: [^\0\r]*)?$/.exec(statusLine) ?? [];
+  if (status === undefined) throw malformed(`status line ${JSON.stringify(statusLine)}`);
+  for (let start = 0; start < headers.length; start = endOfLine(headers, start)) checkFieldLine(headers, start);
+
+  const codings = fieldValues(headers, "Transfer-Encoding");
+  const lengths = fieldValues(headers, "Content-Length");
+  const connection = fieldValues(headers, "Connection");
+  const persistent = minorVersion === "0" ? connection.includes("keep-alive") : !connection.includes("close");
+  const chunked = codings.length > 0;
+  if (chunked && codings.join() !== "chunked") throw malformed(`Transfer-Encoding ${JSON.stringify(codings.join())}`);
+  return {
+    status: Number(status),
+    headers,
+    chunked,
+    contentLength: parseContentLength(lengths),
+    persistent: persistent && !(chunked && lengths.length > 0),
+  };
+}
+
+function parseContentLength(values: string[]): number | undefined {
+  const [value] = values;
+  if (value === undefined) return undefined;
+  const isValid = /^\d+$/.test(value) && values.every((other) => other === value) && Number(value) <= limits.body;
+  if (!isValid) throw malformed(`Content-Length ${JSON.stringify(values.join())} (at most ${limits.body} bytes)`);
+  return Number(value);
+}
+
+/** Refuses what is not a field name, a colon without white space before it, and a value without control characters. */
+function checkFieldLine(headers: Uint8Array, start: number): void {
+  const end = endOfLine(headers, start);
+  const line = headers.subarray(start, end - 2);
+  let colon = 0;
+  while (isTokenByte(line[colon])) colon++;
+  if (colon === 0 || line[colon] !== COLON || line.includes(CR) || line.includes(0)) {
+    throw malformed(`field line ${JSON.stringify(decoder.decode(line.subarray(0, 200)))}`);
+  }
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2 */
+function isTokenByte(byte: number | undefined): boolean {
+  return byte !== undefined && byte > 0x20 && byte < 0x7f && !'"(),/:;<=>?@[\\]{}'.includes(String.fromCharCode(byte));
+}
+
+/** The members of a list, in lower case, from all field lines of that name. */
+function fieldValues(headers: Uint8Array, name: string): string[] {
+  const values: string[] = [];
+  for (let start = findField(headers, name, 0); start >= 0; start = findField(headers, name, endOfLine(headers, start))) {
+    values.push(...fieldValue(headers, name, start).toLowerCase().split(/[ \t]*,[ \t]*/));
+  }
+  return values;
+}
+
+/** Where the next field line of a name begins, or -1. */
+function findField(headers: Uint8Array, name: string, from: number): number {
+  for (let start = from; start < headers.length; start = endOfLine(headers, start)) {
+    if (headers[start + name.length] === COLON && isNameAt(headers, start, name)) return start;
+  }
+  return -1;
+}
+
+function isNameAt(headers: Uint8Array, start: number, name: string): boolean {
+  for (let i = 0; i < name.length; i++) {
+    if (lowerCase(headers[start + i] ?? 0) !== lowerCase(name.charCodeAt(i))) return false;
+  }
+  return true;
+}
+
+function lowerCase(byte: number): number {
+  return byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte;
+}
+
+function fieldValue(headers: Uint8Array, name: string, start: number): string {
+  let from = start + name.length + 1;
+  let to = endOfLine(headers, start);
+  while (from < to && isSpace(headers[from])) from++;
+  while (from < to && isSpace(headers[to - 1])) to--;
+  return decoder.decode(headers.subarray(from, to));
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x09 || byte === CR || byte === LF;
+}
+
+function endOfLine(bytes: Uint8Array, start: number): number {
+  const lineFeed = bytes.indexOf(LF, start);
+  return lineFeed < 0 ? bytes.length : lineFeed + 1;
+}
+
+function malformed(what: string): Error {
+  return new Error(`malformed response: ${what}`);
+}
+
+const LF = 0x0a;
+const CR = 0x0d;
+const COLON = 0x3a;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });

@@ -1,0 +1,4 @@
+import { json, run } from "../../runtime.ts";
+
+run(json(() => "never"));
+throw new RangeError("after run");

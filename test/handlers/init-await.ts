@@ -1,0 +1,4 @@
+import { json, run } from "../../runtime.ts";
+
+await Promise.reject(new RangeError("no database"));
+run(json(() => "never"));

@@ -1,0 +1,4 @@
+import { json, run } from "../../runtime.ts";
+import "./imported/throws.ts";
+
+run(json(() => "never"));

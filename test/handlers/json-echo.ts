@@ -1,0 +1,3 @@
+import { json, run } from "../../runtime.ts";
+
+run(json((event) => event));

@@ -1,0 +1,3 @@
+import { run, type RawHandler } from "../../runtime.ts";
+
+run("index.handler" as unknown as RawHandler);

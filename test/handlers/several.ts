@@ -1,0 +1,3 @@
+import { json, run } from "../../runtime.ts";
+
+run({ create: json(() => "created"), list: json(() => "listed") });

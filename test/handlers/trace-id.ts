@@ -1,0 +1,3 @@
+import { json, run } from "../../runtime.ts";
+
+run(json(() => process.env._X_AMZN_TRACE_ID));

@@ -1,0 +1,4 @@
+import { json, run } from "../../runtime.ts";
+
+// The event is how long to wait, in ms.
+run(json((duration: number) => Bun.sleep(duration)));

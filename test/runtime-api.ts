@@ -1,0 +1,202 @@
+/**
+ * An emulator of the Lambda Runtime API for tests, over raw sockets: a test sees each request byte by byte, and decides
+ * each byte of the response and each pause in it.
+ *
+ * ```ts
+ * const api = await RuntimeApi.start();
+ * // … start a bootstrap with AWS_LAMBDA_RUNTIME_API=api.address …
+ * const next = await api.request("GET", "/invocation/next");
+ * next.send(event({ id: "1", body: "{}" }));
+ * const reply = await api.request("POST", "/invocation/1/response");
+ * reply.send(accepted);
+ * ```
+ */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export const basePath = "/2018-06-01/runtime";
+
+/** A request that was received whole, and the connection to answer it on. */
+export interface ReceivedRequest {
+  method: string;
+  target: string;
+  /** Field values by lower-case name. */
+  headers: Map<string, string>;
+  body: Buffer;
+  /** The head and the body as they were on the wire. */
+  raw: Buffer;
+  connection: Connection;
+  send: Connection["send"];
+}
+
+/** One connection that the runtime opened. */
+export class Connection {
+  /** Every byte that was received and that is not part of a request that was received whole. */
+  received: Buffer = Buffer.alloc(0);
+  readonly closed: Promise<unknown>;
+
+  constructor(
+    private readonly socket: Socket,
+    onRequest: (request: ReceivedRequest) => void,
+  ) {
+    socket.setNoDelay(true);
+    socket.on("error", () => {}); // the runtime may be gone, as tests have it
+    this.closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.on("data", (piece: Buffer) => {
+      this.received = Buffer.concat([this.received, piece]);
+      for (let request = this.takeRequest(); request; request = this.takeRequest()) onRequest(request);
+    });
+  }
+
+  /** Sends the pieces one by one, with a pause between them that lets the runtime read each alone. */
+  async send(...pieces: (string | Uint8Array)[]): Promise<void> {
+    for (const [index, piece] of pieces.entries()) {
+      if (index > 0) await sleep(2);
+      if (!this.socket.write(piece)) await Promise.race([once(this.socket, "drain"), this.closed]);
+    }
+  }
+
+  /** Closes in order: what was sent arrives, and then the end. */
+  end(): void {
+    this.socket.end();
+  }
+
+  /** Breaks the connection off with a RST. */
+  reset(): void {
+    this.socket.resetAndDestroy();
+  }
+
+  /** Stops reading, so that what the runtime sends fills the buffers between. */
+  pause(): void {
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.socket.resume();
+  }
+
+  private takeRequest(): ReceivedRequest | undefined {
+    const headEnd = this.received.indexOf("\r\n\r\n") + 4;
+    if (headEnd < 4) return undefined;
+    const [requestLine = "", ...fieldLines] = this.received.subarray(0, headEnd - 4).toString("utf8").split("\r\n");
+    const [method = "", target = "", httpVersion] = requestLine.split(" ");
+    assert.equal(httpVersion, "HTTP/1.1", `request line: ${requestLine}`);
+    const headers = new Map<string, string>();
+    for (const line of fieldLines) {
+      const [, name = "", value = ""] = /^([!#$%&'*+.^_`|~\w-]+): ?(.*)$/.exec(line) ?? [];
+      assert.ok(name, `field line of the request: ${JSON.stringify(line)}`);
+      assert.ok(!headers.has(name.toLowerCase()), `sent twice: ${name}`);
+      headers.set(name.toLowerCase(), value);
+    }
+    const end = headEnd + Number(headers.get("content-length") ?? 0);
+    if (this.received.length < end) return undefined;
+    const raw = this.received.subarray(0, end);
+    this.received = this.received.subarray(end);
+    return { method, target, headers, body: raw.subarray(headEnd), raw, connection: this, send: this.send.bind(this) };
+  }
+}
+
+/** A server on a port of its own, of which each test starts one. */
+export class RuntimeApi implements AsyncDisposable {
+  readonly connections: Connection[] = [];
+  private readonly requests: ReceivedRequest[] = [];
+  private readonly waiting: ((request: ReceivedRequest) => void)[] = [];
+
+  private constructor(private readonly server: Server) {
+    server.on("connection", (socket) => {
+      this.connections.push(
+        new Connection(socket, (request) => {
+          const taker = this.waiting.shift();
+          if (taker) taker(request);
+          else this.requests.push(request);
+        }),
+      );
+    });
+  }
+
+  static async start(host = "127.0.0.1"): Promise<RuntimeApi> {
+    const server = createServer();
+    server.listen(0, host);
+    await once(server, "listening");
+    return new RuntimeApi(server);
+  }
+
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  get address(): string {
+    const { address, family } = this.server.address() as AddressInfo;
+    return family === "IPv6" ? `[${address}]:${this.port}` : `${address}:${this.port}`;
+  }
+
+  /** The next request, on whatever connection; it has to be this one. */
+  async request(method: "GET" | "POST", path: string): Promise<ReceivedRequest> {
+    const request = this.requests.shift() ?? (await new Promise<ReceivedRequest>((resolve) => this.waiting.push(resolve)));
+    assert.equal(`${request.method} ${request.target}`, `${method} ${basePath}${path}`, request.body.subarray(0, 2000).toString());
+    return request;
+  }
+
+  /** How many requests were received that no test has asked for. */
+  get unexpected(): number {
+    return this.requests.length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.server.close();
+    for (const connection of this.connections) connection.reset();
+  }
+}
+
+export interface EventParts {
+  id?: string;
+  body?: string | Uint8Array;
+  /** More field lines, or others instead of those that come with every event; `undefined` leaves one out. */
+  headers?: Record<string, string | undefined>;
+}
+
+/** The header fields of an event as the service sends them. */
+export function eventHeaders({ id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd", headers = {} }: EventParts): Record<string, string> {
+  const fields: Record<string, string | undefined> = {
+    "Lambda-Runtime-Aws-Request-Id": id,
+    "Lambda-Runtime-Deadline-Ms": String(Date.now() + 30_000),
+    "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-west-1:123456789012:function:test",
+    "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1",
+    ...headers,
+  };
+  return Object.fromEntries(Object.entries(fields).filter((field): field is [string, string] => field[1] !== undefined));
+}
+
+/** An event with a Content-Length. */
+export function event(parts: EventParts = {}): Buffer {
+  const body = Buffer.from(parts.body ?? "{}");
+  return response(200, { ...eventHeaders(parts), "Content-Length": String(body.length) }, body);
+}
+
+/** An event as the service sends a large one: chunked, here in chunks of a size of one's choice. */
+export function chunkedEvent(parts: EventParts = {}, chunkSize = Infinity): Buffer {
+  return response(200, { ...eventHeaders(parts), "Transfer-Encoding": "chunked" }, chunks(Buffer.from(parts.body ?? "{}"), chunkSize));
+}
+
+export function chunks(body: Uint8Array, chunkSize: number): Buffer {
+  const pieces: Uint8Array[] = [];
+  for (let at = 0; at < body.length; at += chunkSize) {
+    const chunk = body.subarray(at, at + chunkSize);
+    pieces.push(Buffer.from(`${chunk.length.toString(16)}\r\n`), chunk, Buffer.from("\r\n"));
+  }
+  return Buffer.concat([...pieces, Buffer.from("0\r\n\r\n")]);
+}
+
+export function response(status: number, headers: Record<string, string>, body: string | Uint8Array = ""): Buffer {
+  const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.concat([Buffer.from(`HTTP/1.1 ${status} Status\r\n${fields.join("")}\r\n`), Buffer.from(body)]);
+}
+
+export function answer(status: number, body = ""): Buffer {
+  return response(status, { "Content-Length": String(body.length) }, body);
+}
+
+export const accepted = answer(202, '{"status":"OK"}\n');
+export const gone = answer(410);

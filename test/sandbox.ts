@@ -1,0 +1,110 @@
+/** Builds the handlers under test with build.sh, and runs the executables against an emulator. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { accepted, event, gone, RuntimeApi, type EventParts, type ReceivedRequest } from "./runtime-api.ts";
+
+export const root = join(import.meta.dir, "..");
+export const architecture = process.arch === "arm64" ? "arm64" : "x86_64";
+
+/** Where everything that the tests of one run build goes; gone when the run ends. */
+export const workspace = (process.env.BUNSTRAP_TEST_WORKSPACE ??= createWorkspace());
+
+function createWorkspace(): string {
+  const directory = mkdtempSync(join(tmpdir(), "bunstrap-test-"));
+  process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** The executable of test/handlers/NAME.ts, built when it is first asked for in a run. */
+export function executable(name: string): string {
+  const out = join(workspace, name);
+  const bootstrap = join(out, architecture, "bootstrap");
+  if (!existsSync(bootstrap)) {
+    const handler = join(root, "test/handlers", `${name}.ts`);
+    const { status, stderr } = buildWithoutZip(["--arch", architecture, "--out", out, handler]);
+    assert.equal(status, 0, stderr);
+  }
+  return bootstrap;
+}
+
+/** Runs build.sh with a stand-in for zip that packs nothing: it would take most of the time, and only build.test.ts looks. */
+function buildWithoutZip(args: string[]): { status: number | null; stderr: string } {
+  const bin = join(workspace, "bin");
+  mkdirSync(bin, { recursive: true });
+  writeFileSync(join(bin, "zip"), '#!/bin/sh\nfor word; do case $word in *.zip) : >"$word" ;; esac; done\n');
+  chmodSync(join(bin, "zip"), 0o755);
+  return spawnSync(join(root, "build.sh"), args, { encoding: "utf8", env: { ...process.env, PATH: `${bin}:${process.env.PATH}` } });
+}
+
+export interface Exit {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** A compiled handler that runs as Lambda runs it, with an emulator of its own. */
+export class Sandbox implements AsyncDisposable {
+  readonly exited: Promise<Exit>;
+
+  private constructor(
+    readonly api: RuntimeApi,
+    readonly process: Bun.Subprocess<"ignore", "pipe", "pipe">,
+  ) {
+    this.exited = outcome(process);
+  }
+
+  /** @param name of a file in test/handlers, or the path of an executable */
+  static async start(name: string, env: Record<string, string> = {}, api?: RuntimeApi): Promise<Sandbox> {
+    const emulator = api ?? (await RuntimeApi.start());
+    return new Sandbox(emulator, spawn(name, [], { AWS_LAMBDA_RUNTIME_API: emulator.address, ...env }));
+  }
+
+  /** Sends one event and accepts the answer, whether a reply or an error report: the request that brought it. */
+  async invoke(parts: EventParts & { raw?: Uint8Array; expect?: "response" | "error" } = {}): Promise<ReceivedRequest> {
+    const id = parts.id ?? "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
+    const next = await this.api.request("GET", "/invocation/next");
+    await next.send(parts.raw ?? event(parts));
+    const answer = await this.api.request("POST", `/invocation/${encodeURIComponent(id)}/${parts.expect ?? "response"}`);
+    await answer.send(accepted);
+    return answer;
+  }
+
+  /** Ends the function in the way that the service does, and checks that it went in peace. */
+  async stop(): Promise<Exit> {
+    const next = await this.api.request("GET", "/invocation/next");
+    await next.send(gone);
+    const exit = await this.exited;
+    assert.equal(exit.status, 0, exit.stderr);
+    return exit;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.process.kill("SIGKILL");
+    await this.process.exited;
+    await this.api[Symbol.asyncDispose]();
+  }
+}
+
+/** Runs a compiled handler outside Lambda. */
+export async function runLocally(name: string, args: string[], options: { stdin?: string | Uint8Array; env?: Record<string, string> } = {}): Promise<Exit> {
+  return outcome(spawn(name, args, options.env ?? {}, Buffer.from(options.stdin ?? "")));
+}
+
+function spawn(name: string, args: string[], env: Record<string, string>, stdin?: Uint8Array) {
+  const command = name.startsWith("/") ? name : executable(name);
+  return Bun.spawn([command, ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    stdin: stdin ?? "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  }) as Bun.Subprocess<"ignore", "pipe", "pipe">;
+}
+
+async function outcome(child: Bun.Subprocess<"ignore", "pipe", "pipe">): Promise<Exit> {
+  const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  await child.exited;
+  return { status: child.exitCode, stdout, stderr };
+}
