@@ -1,0 +1,240 @@
+/** build.sh: what it makes, from where, and what it says when it cannot. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { test } from "node:test";
+import { architecture, fakeZip, root, workspace } from "./sandbox.ts";
+
+const packageJson = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const bunVersion: string = packageJson.devDependencies.bun;
+
+const handlerSource = 'import { json, run } from "./runtime.ts";\nrun(json((event) => ({ built: event })));\n';
+
+/** A project that has only copied runtime.ts and build.sh, with a handler of its own, in a directory with a space in its name. */
+function createProject(source = handlerSource): string {
+  const project = mkdtempSync(join(workspace, "a project "));
+  for (const file of ["runtime.ts", "build.sh"]) copyFileSync(join(root, file), join(project, file));
+  writeFileSync(join(project, "handler.ts"), source);
+  return project;
+}
+
+/** The PATH without any Bun, and without what npm adds to it. */
+const pathWithoutBun = (process.env.PATH ?? "")
+  .split(delimiter)
+  .filter((directory) => !existsSync(join(directory, "bun")))
+  .join(delimiter);
+
+interface Built {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** The Bun of this repository. */
+const bunDirectory = join(root, "node_modules/.bin");
+
+/** For builds of which only the executable matters: packing it takes most of the time. */
+const unpacked = { PATH: [fakeZip(), bunDirectory, process.env.PATH].join(delimiter) };
+
+/** Runs a project's build.sh, with Bun on the PATH. */
+function build(project: string, args: string[], options: { cwd?: string; env?: Record<string, string | undefined> } = {}): Built {
+  const path = [bunDirectory, process.env.PATH].join(delimiter);
+  const { status, stdout, stderr } = spawnSync(join(project, "build.sh"), args, {
+    cwd: options.cwd ?? project,
+    env: { ...process.env, PATH: path, ...options.env },
+    encoding: "utf8",
+  });
+  return { status, stdout, stderr };
+}
+
+function zipEntries(file: string): unknown {
+  const script =
+    "import json, sys, zipfile; print(json.dumps([[e.filename, oct(e.external_attr >> 16), list(e.date_time), e.extra.hex(), e.file_size]" +
+    " for e in zipfile.ZipFile(sys.argv[1]).infolist()]))";
+  return JSON.parse(spawnSync("python3", ["-c", script, file], { encoding: "utf8" }).stdout);
+}
+
+test("without arguments it builds handler.example.ts for both architectures into dist of the current directory", () => {
+  const cwd = mkdtempSync(join(workspace, "cwd-"));
+  const { status, stdout, stderr } = build(root, [], { cwd });
+  assert.equal(status, 0, stderr);
+  assert.equal(stderr, "");
+  assert.deepEqual(readdirSync(join(cwd, "dist")).sort(), ["arm64", "bootstrap-arm64.zip", "bootstrap-x86_64.zip", "x86_64"]);
+  for (const arch of ["x86_64", "arm64"]) {
+    assert.deepEqual(readdirSync(join(cwd, "dist", arch)), ["bootstrap"], "and no source map");
+    const size = statSync(join(cwd, "dist", arch, "bootstrap")).size;
+    assert.deepEqual(zipEntries(join(cwd, "dist", `bootstrap-${arch}.zip`)), [["bootstrap", "0o100755", [1980, 1, 1, 0, 0, 0], "", size]]);
+    const zipSize = statSync(join(cwd, "dist", `bootstrap-${arch}.zip`)).size;
+    const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+    assert.ok(
+      stdout.includes(`dist/bootstrap-${arch}.zip  ${megabytes(zipSize)}  (dist/${arch}/bootstrap  ${megabytes(size)})\n`),
+      stdout,
+    );
+  }
+  const { stdout: reply } = spawnSync(join(cwd, "dist", architecture, "bootstrap"), ['{"name":"Ada"}'], { encoding: "utf8" });
+  assert.equal(reply, '{"message":"Hello, Ada!"}');
+});
+
+test("the same input gives the same zip, byte for byte, whenever, wherever from and with whatever settings", () => {
+  const project = createProject();
+  const first = build(project, ["handler.ts", "--arch", "x86_64"]);
+  assert.equal(first.status, 0, first.stderr);
+  const second = build(project, [join(project, "handler.ts"), "--arch=x86_64", "--out", "other/out"], {
+    cwd: workspace,
+    env: { TZ: "Asia/Kathmandu", ZIPOPT: "-1", NODE_ENV: "test", LC_ALL: "C" },
+  });
+  assert.equal(second.status, 0, second.stderr);
+  const zips = [join(project, "dist"), join(workspace, "other/out")].map((out) => readFileSync(join(out, "bootstrap-x86_64.zip")));
+  assert.ok(zips[0] && zips[1]?.equals(zips[0]));
+});
+
+test("an option may come before and after the handler, and what follows -- goes to bun build", () => {
+  const project = createProject('import { json, run } from "./runtime.ts";\nrun(json(() => process.env.STAGE));\n');
+  const { status, stderr } = build(project, ["--out", "a", "handler.ts", "--arch", architecture, "--", "--define", 'process.env.STAGE="beta"'], { env: unpacked });
+  assert.equal(status, 0, stderr);
+  const reply = spawnSync(join(project, "a", architecture, "bootstrap"), ["1"], { encoding: "utf8" });
+  assert.equal(reply.stdout, '"beta"');
+});
+
+test("NODE_ENV is production in what is built, whatever it is where it is built", () => {
+  const project = createProject('import { json, run } from "./runtime.ts";\nrun(json(() => process.env.NODE_ENV));\n');
+  const { status, stderr } = build(project, ["handler.ts", "--arch", architecture], { env: { ...unpacked, NODE_ENV: "test" } });
+  assert.equal(status, 0, stderr);
+  assert.equal(spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout, '"production"');
+});
+
+test(".env and bunfig.toml beside the executable are not read", () => {
+  const project = createProject('import { json, run } from "./runtime.ts";\nrun(json(() => process.env.FROM_FILE ?? "not read"));\n');
+  const { status, stderr } = build(project, ["handler.ts", "--arch", architecture], { env: unpacked });
+  assert.equal(status, 0, stderr);
+  const cwd = join(project, "dist", architecture);
+  writeFileSync(join(cwd, ".env"), "FROM_FILE=read\n");
+  writeFileSync(join(cwd, "bunfig.toml"), 'preload = ["./missing.ts"]\n');
+  assert.equal(spawnSync(join(cwd, "bootstrap"), ["1"], { cwd, encoding: "utf8" }).stdout, '"not read"');
+});
+
+test("a stack trace names the source file relative to the handler's project", () => {
+  const project = createProject();
+  writeFileSync(join(project, "package.json"), "{}");
+  mkdirSync(join(project, "src"));
+  writeFileSync(join(project, "src/handler.ts"), 'import { json, run } from "../runtime.ts";\n\nrun(json(() => {\n  throw new Error("here");\n}));\n');
+  const { status, stderr } = build(project, [join(project, "src/handler.ts"), "--arch", architecture, "--out", join(project, "dist")], { cwd: workspace, env: unpacked });
+  assert.equal(status, 0, stderr);
+  const failed = spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" });
+  assert.match(JSON.parse(failed.stderr).stackTrace[0], /\(src\/handler\.ts:4:\d+\)$/);
+});
+
+test("a zip over 50 MiB is made, with a warning that Lambda takes it only from S3", () => {
+  const project = createProject(
+    'import { json, run } from "./runtime.ts";\nimport path from "./random.bin" with { type: "file" };\nrun(json(() => path));\n',
+  );
+  writeFileSync(join(project, "random.bin"), randomBytes(20 << 20));
+  const { status, stderr } = build(project, ["handler.ts", "--arch", "arm64"]);
+  assert.equal(status, 0, stderr);
+  assert.match(stderr, /^build\.sh: warning: dist\/bootstrap-arm64\.zip is larger than 50 MiB: Lambda takes it only from S3\n$/);
+  assert.ok(existsSync(join(project, "dist/bootstrap-arm64.zip")));
+});
+
+for (const [kind, args, expectedStatus, complaint] of [
+  ["a handler that does not exist", ["missing.ts"], 1, /^build\.sh: there is no handler missing\.ts\n$/],
+  ["a directory as handler", ["."], 1, /^build\.sh: there is no handler \.\n$/],
+  ["two handlers", ["handler.ts", "handler.ts"], 2, /^build\.sh: two handlers, handler\.ts and handler\.ts: /],
+  ["an unknown option", ["--fast", "handler.ts"], 2, /^build\.sh: unknown option --fast \(/],
+  ["an unknown architecture", ["--arch", "riscv64", "handler.ts"], 2, /^build\.sh: unknown architecture riscv64: it is x86_64 or arm64 \(/],
+  ["an option without its value", ["handler.ts", "--out"], 2, /^build\.sh: --out needs a value \(/],
+  ["a default handler that is not there", [], 1, /^build\.sh: there is no handler .*\/handler\.example\.ts\n$/],
+] as const) {
+  test(`${kind} is refused with a message and status ${expectedStatus}`, () => {
+    const project = createProject();
+    const { status, stdout, stderr } = build(project, [...args]);
+    assert.equal(status, expectedStatus);
+    assert.match(stderr, complaint);
+    assert.equal(stdout, "");
+    assert.ok(!existsSync(join(project, "dist")));
+  });
+}
+
+for (const [kind, source, complaint] of [
+  ["a syntax error", "run(;\n", /handler\.ts:1:5[^]*build\.sh: bun build failed for .*handler\.ts\n$/],
+  ["an import that leads nowhere", 'import "./nowhere.ts";\n', /Could not resolve: "\.\/nowhere\.ts"[^]*build\.sh: bun build failed for .*handler\.ts\n$/],
+] as const) {
+  test(`${kind} is reported with its place, and leaves what was built before`, () => {
+    const project = createProject();
+    mkdirSync(join(project, "dist"));
+    writeFileSync(join(project, "dist/bootstrap-arm64.zip"), "of the build before");
+    writeFileSync(join(project, "handler.ts"), source);
+    const { status, stdout, stderr } = build(project, ["handler.ts"]);
+    assert.equal(status, 1);
+    assert.match(stderr, complaint);
+    assert.equal(stdout, "");
+    assert.deepEqual(readdirSync(join(project, "dist")), ["bootstrap-arm64.zip"]);
+    assert.equal(readFileSync(join(project, "dist/bootstrap-arm64.zip"), "utf8"), "of the build before");
+  });
+}
+
+test("a zip that fails half-way leaves nothing behind", () => {
+  const project = createProject();
+  const PATH = [fakeZip('echo half >"$word"; exit 14'), bunDirectory, process.env.PATH].join(delimiter);
+  const { status, stderr } = build(project, ["handler.ts"], { env: { PATH } });
+  assert.equal(status, 1);
+  assert.equal(stderr, "build.sh: zip failed for x86_64\n");
+  assert.deepEqual(readdirSync(join(project, "dist")), []);
+});
+
+test("a machine without zip is told to install it", () => {
+  const project = createProject();
+  const bin = mkdtempSync(join(workspace, "bin-"));
+  for (const program of ["dirname", "sh"]) symlinkSync(Bun.which(program) ?? "", join(bin, program));
+  const { status, stderr } = build(project, ["handler.ts"], { env: { PATH: bin } });
+  assert.equal(status, 1);
+  assert.match(stderr, /^build\.sh: zip is not installed/);
+});
+
+test("--help says how it is called", () => {
+  const { status, stdout, stderr } = build(root, ["--help"]);
+  assert.equal(status, 0);
+  assert.equal(stderr, "");
+  assert.match(stdout, /^Usage: \.\/build\.sh \[--arch x86_64\|arm64\] \[--out DIR\] \[HANDLER\.ts\] \[-- ARGUMENTS FOR BUN BUILD\]\n/);
+});
+
+test("a Bun that is neither in node_modules nor on the PATH is installed through npm, once, and said so", () => {
+  const project = createProject();
+  const args = ["handler.ts", "--arch", architecture];
+  const first = build(project, args, { env: { PATH: pathWithoutBun } });
+  assert.equal(first.status, 0, first.stderr);
+  assert.match(first.stderr, new RegExp(`^build\\.sh: installing Bun ${bunVersion} into .*/node_modules/\\.cache/bun-${bunVersion}\n`));
+  const second = build(project, args, { env: { PATH: pathWithoutBun } });
+  assert.deepEqual({ status: second.status, stderr: second.stderr }, { status: 0, stderr: "" });
+  assert.equal(spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout, '{"built":1}');
+});
+
+test("BUN_VERSION chooses another version", () => {
+  const project = createProject('import { json, run } from "./runtime.ts";\nrun(json(() => Bun.version));\n');
+  const { status, stderr } = build(project, ["handler.ts", "--arch", architecture], { env: { BUN_VERSION: "1.4.1" } });
+  assert.equal(status, 0, stderr);
+  assert.match(stderr, /^build\.sh: installing Bun 1\.4\.1 into /);
+  assert.equal(spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout, '"1.4.1"');
+});
+
+test("a version of Bun that does not exist is refused with a message", () => {
+  const project = createProject();
+  const { status, stderr } = build(project, ["handler.ts"], { env: { BUN_VERSION: "1.4.999" } });
+  assert.equal(status, 1);
+  assert.match(stderr, /build\.sh: npm could not install Bun 1\.4\.999\n$/);
+  assert.ok(!existsSync(join(project, "dist")));
+});
+
+test("build.sh, package.json and the lock file name the same Bun, and runtime.ts and package.json the same version", () => {
+  const buildSh = readFileSync(join(root, "build.sh"), "utf8");
+  assert.match(bunVersion, /^\d+\.\d+\.\d+$/, "an exact version");
+  assert.equal(/^bun_version=\$\{BUN_VERSION:-(.*?)\}/m.exec(buildSh)?.[1], bunVersion);
+  const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  assert.equal(lock.packages["node_modules/bun"].version, bunVersion);
+  assert.equal(packageJson.devDependencies["bun-types"], bunVersion);
+
+  const runtime = readFileSync(join(root, "runtime.ts"), "utf8");
+  assert.equal(/^ \* bunstrap (\S+):/m.exec(runtime)?.[1], packageJson.version);
+  assert.equal(/^const version = "(.*)";$/m.exec(runtime)?.[1], packageJson.version);
+});

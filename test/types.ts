@@ -1,0 +1,38 @@
+/** What the types of runtime.ts accept and refuse: checked by tsc, never run. */
+import type { APIGatewayProxyEventV2, Context as LambdaContext, Handler, SQSBatchResponse, SQSHandler } from "aws-lambda";
+import { header, json, run, type Context, type RawHandler, type Reply } from "../runtime.ts";
+
+// A handler that is typed with @types/aws-lambda is accepted unchanged.
+declare const handler: Handler<APIGatewayProxyEventV2, { statusCode: number }>;
+declare const untyped: Handler;
+declare const sqs: SQSHandler;
+declare const batch: Handler<unknown, SQSBatchResponse | void>;
+run(json(handler));
+run(json(untyped));
+run(json(sqs));
+run({ sqs: json(sqs), batch: json(batch) });
+run(json(async (_event: unknown, context: LambdaContext) => context.awsRequestId));
+declare const context: Context;
+context satisfies LambdaContext;
+
+// Event and result are inferred, or given.
+run(json((event: { id: number }) => event.id));
+run(json(async (event: { id: number }, { signal }) => fetch(`http://127.0.0.1/${event.id}`, { signal }).then((response) => response.json())));
+run(json<{ id: number }, string>((event) => String(event.id)));
+// @ts-expect-error: the result is a string
+run(json<{ id: number }, string>((event) => event.id));
+// @ts-expect-error: there is no such member
+run(json((_event, context) => context.nothing));
+
+// Raw handlers take bytes and return bytes or a string.
+run((headers, body) => header(headers, "Lambda-Runtime-Aws-Request-Id") ?? body);
+run(async () => "text");
+// @ts-expect-error: an object is not bytes
+run(() => ({ statusCode: 200 }));
+// @ts-expect-error: nothing is not bytes
+run(() => {});
+// @ts-expect-error: a handler of values has to be wrapped in json()
+run((event: { id: number }) => String(event.id));
+export const reply: Reply = new Uint8Array(1);
+export const raw: RawHandler = json((event) => event);
+run satisfies (handler: RawHandler | Record<string, RawHandler>) => void;
