@@ -17,6 +17,11 @@
  */
 const version = "0.1.0";
 
+/** What a handler may overwrite, as it was before the handler was loaded. */
+const { parse, stringify } = JSON;
+const { setTimeout, clearTimeout } = globalThis;
+const exit: (status: number) => never = process.exit;
+
 // ── Public types ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** What goes out: bytes as they are, a string as UTF-8. */
@@ -35,6 +40,18 @@ export type Reply = Bytes;
  * Both are the handler's to keep: their memory is never used again.
  */
 export type RawHandler = (headers: Uint8Array, body: Uint8Array) => Reply | Promise<Reply>;
+
+export interface RunOptions {
+  /**
+   * Called once when Lambda shuts the sandbox down. It has 250 ms; then the process ends with status 0.
+   *
+   * Lambda announces the end (with SIGTERM) only to functions with an extension, so that is what the runtime registers
+   * itself as, an internal one without events, if and only if this is given.
+   *
+   * @see https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown
+   */
+  onShutdown?: () => void | Promise<void>;
+}
 
 /**
  * What a handler is told of its invocation: the context of the official Node.js runtime, and three members more.
@@ -108,13 +125,16 @@ export interface ClientContext {
  *
  * @throws {TypeError} if there is no such handler, which is then reported as an initialization error.
  * @example run((headers, body) => body);
- * @example run({ create: json(create), list: json(list) });
+ * @example run({ create: json(create), list: json(list) }, { onShutdown: () => database.close() });
  */
-export function run(handler: RawHandler | Record<string, RawHandler>): void {
+export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdown }: RunOptions = {}): void {
   if (running) throw new TypeError("run was called a second time; to serve several handlers, pass them all to one call");
   const picked = typeof handler === "function" ? handler : pickHandler(handler, process.env._HANDLER);
+  if (onShutdown !== undefined && typeof onShutdown !== "function") {
+    throw new TypeError(`onShutdown is ${kindOf(onShutdown)}, not a function`);
+  }
   running = true;
-  if (runtimeApi) serve(picked, runtimeApi).catch(giveUp);
+  if (runtimeApi) void serve(picked, runtimeApi, onShutdown);
   else void serveLocally(picked);
 }
 
@@ -126,7 +146,7 @@ function pickHandler(handlers: Record<string, RawHandler>, name: string | undefi
   if (!name) throw new TypeError(`_HANDLER is not set, and has to name one of the handlers: ${names}`);
   const handler = Object.hasOwn(handlers, name) ? handlers[name] : undefined;
   if (handler === undefined) {
-    throw new TypeError(`_HANDLER is ${JSON.stringify(name)}, and the handlers are: ${names}`);
+    throw new TypeError(`_HANDLER is ${stringify(name)}, and the handlers are: ${names}`);
   }
   if (typeof handler !== "function") throw new TypeError(`handler ${name} is ${kindOf(handler)}, not a function`);
   return handler;
@@ -160,7 +180,7 @@ export function json<Event, Result>(
 function unmarshal(body: Uint8Array): unknown {
   if (body.length === 0) return null;
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+    return parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
   } catch (error) {
     throw runtimeError("Runtime.UnmarshalError", `the event is not JSON: ${describe(error).errorMessage}`, error);
   }
@@ -170,7 +190,7 @@ function marshal(result: unknown): string {
   if (result === undefined) return "null";
   let text: string | undefined;
   try {
-    text = JSON.stringify(result);
+    text = stringify(result);
   } catch (error) {
     throw runtimeError("Runtime.MarshalError", `the result cannot be JSON: ${describe(error).errorMessage}`, error);
   }
@@ -260,9 +280,9 @@ function jsonHeader<Value>(headers: Uint8Array, name: string): Value | undefined
   const text = header(headers, name);
   if (text === undefined) return undefined;
   try {
-    return JSON.parse(text) as Value;
+    return parse(text) as Value;
   } catch (cause) {
-    throw new Error(`the header ${name} of the event is not JSON: ${JSON.stringify(text)}`, { cause });
+    throw new Error(`the header ${name} of the event is not JSON: ${stringify(text)}`, { cause });
   }
 }
 
@@ -280,6 +300,9 @@ const userAgent = `User-Agent: bunstrap/${version}\r\n`;
 /** The largest reply that the service takes, in bytes. */
 const replyLimit = 6 * 1024 * 1024 + 100;
 
+/** How long the service may keep silent before it answers a POST, in ms. A `GET /next` is waited for without end. */
+const postTimeout = 30_000;
+
 interface Invocation {
   id: string;
   /** The field lines that go back with whatever answers the invocation. */
@@ -292,14 +315,22 @@ interface Invocation {
 /** Whether `run` was called: it may be once. */
 let running = false;
 
-/** From `initializing` to `serving` when the first event is asked for, from either to `ending` on an escaped error. */
+/**
+ * `initializing` until the first event is asked for; `ending` from when it is certain that the process ends, and only
+ * what was begun is brought to its end.
+ */
 let stage: "initializing" | "serving" | "ending" = "initializing";
 
 /** The invocations that were received and that the service does not hold for finished. */
 const inFlight = new Set<Invocation>();
 
+/** Gives up on the handler that runs: {@link handle}. */
+let abandon: (() => void) | undefined;
+
 process.on("uncaughtException", escaped);
 process.on("unhandledRejection", escaped);
+process.on("beforeExit", ranEmpty);
+process.on("exit", refuseExit);
 
 /**
  * Asks for events and answers them, one after the other, until the service says that there are no more.
@@ -307,19 +338,33 @@ process.on("unhandledRejection", escaped);
  * Up to the first request on the wire, this way goes around what costs 50 to 110 µs when it is first touched, measured
  * where a cold start is 5 ms: `new Promise`, a regular expression, a generator, a spread of an array, `Math`.
  */
-async function serve(handler: RawHandler, authority: string): Promise<void> {
-  const client = createHttpClient(authority);
-  await client.connect();
-  while (stage !== "ending") {
-    stage = "serving";
-    const next = await client.request({ method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent });
-    if (next.status === 410) process.exit(0);
-    if (next.status !== 200) throw new Error(`GET /invocation/next was answered ${summary(next)}`);
-    const invocation = createInvocation(client, next.headers);
-    inFlight.add(invocation);
-    await answer(invocation, await handle(handler, next.headers, next.body));
-    inFlight.delete(invocation);
+async function serve(handler: RawHandler, authority: string, onShutdown: RunOptions["onShutdown"]): Promise<void> {
+  try {
+    const client = createHttpClient(authority);
+    await client.connect();
+    if (onShutdown) await registerForShutdown(authority, onShutdown);
+    while (stage !== "ending") {
+      stage = "serving";
+      const next = await client.request({ method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent });
+      if (next.status === 410) end(0);
+      if (next.status !== 200) throw new Error(`GET /invocation/next was answered ${summary(next)}`);
+      await invoke(handler, createInvocation(client, next.headers), next);
+    }
+  } catch (error) {
+    // The Runtime API cannot be used any more, and there is nobody left to tell but the log.
+    log("FATAL", undefined, describe(error).errorMessage);
+    end(1);
   }
+}
+
+async function invoke(handler: RawHandler, invocation: Invocation, { headers, body }: HttpResponse): Promise<void> {
+  inFlight.add(invocation);
+  invocation.client.hold(false);
+  const outcome = await handle(handler, headers, body);
+  invocation.client.hold(true);
+  if ("error" in outcome) logError(invocation.id, outcome.error);
+  await answer(invocation, outcome);
+  inFlight.delete(invocation);
 }
 
 function createInvocation(client: HttpClient, headers: Uint8Array): Invocation {
@@ -336,14 +381,31 @@ function createInvocation(client: HttpClient, headers: Uint8Array): Invocation {
 /** What became of an invocation. */
 type Outcome = { reply: Reply } | { error: unknown };
 
-async function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array): Promise<Outcome> {
+/**
+ * Runs a handler until it settles, or until it is seen that it never can: while it runs, the connection does not hold
+ * the event loop, so if that runs empty, nothing is left that could wake the handler.
+ */
+function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const message = "the handler can never settle: it waits, and nothing is left in the event loop that could wake it";
+    abandon = () => resolve({ error: runtimeError("Runtime.NeverSettled", message) });
+    void settle(handler, headers, body, resolve);
+  });
+}
+
+async function settle(
+  handler: RawHandler,
+  headers: Uint8Array,
+  body: Uint8Array,
+  resolve: (outcome: Outcome) => void,
+): Promise<void> {
   try {
     const reply: unknown = await handler(headers, body);
-    if (typeof reply === "string" || reply instanceof Uint8Array) return { reply };
+    if (typeof reply === "string" || reply instanceof Uint8Array) return resolve({ reply });
     const hint = "a raw handler returns a Uint8Array or a string; to return a value, use run(json(handler))";
     throw runtimeError("Runtime.MarshalError", `the reply is ${kindOf(reply)}: ${hint}`);
   } catch (error) {
-    return { error };
+    resolve({ error });
   }
 }
 
@@ -354,7 +416,8 @@ function answer(invocation: Invocation, outcome: Outcome): Promise<void> {
 
 async function postReply({ id, fields, client }: Invocation, body: Bytes): Promise<void> {
   const target = `${runtimePath}/invocation/${encodeURIComponent(id)}/response`;
-  const response = await client.request({ method: "POST", target, fields: `${fields}Content-Type: application/json\r\n`, body });
+  const contentType = "Content-Type: application/json\r\n";
+  const response = await client.request({ method: "POST", target, fields: fields + contentType, body, timeout: postTimeout });
   if (response.status === 413) {
     const size = typeof body === "string" ? encoder.encode(body).length : body.length;
     log("ERROR", id, `the reply of ${size} bytes is too large, so the invocation has failed; the limit is ${replyLimit} bytes`);
@@ -364,7 +427,6 @@ async function postReply({ id, fields, client }: Invocation, body: Bytes): Promi
 }
 
 async function postError({ id, fields, client }: Invocation, error: unknown): Promise<void> {
-  logError(id, error);
   const target = `${runtimePath}/invocation/${encodeURIComponent(id)}/error`;
   acknowledge(id, "the error report", await client.request(errorRequest(target, fields, error)));
 }
@@ -380,35 +442,120 @@ function acknowledge(id: string, what: string, response: HttpResponse): void {
 }
 
 function summary({ status, body }: HttpResponse): string {
-  return `${status} ${JSON.stringify(decoder.decode(body.subarray(0, 1000)))}`;
+  return `${status} ${stringify(decoder.decode(body.subarray(0, 1000)))}`;
 }
 
-// ── The end: errors that no handler's promise carries ───────────────────────────────────────────────────────────────
+// ── The end: escaped errors, process.exit, an empty event loop, SIGTERM ─────────────────────────────────────────────
+
+/** Ends the process, whatever has become of `process.exit`. */
+function end(status: number): never {
+  stage = "ending";
+  exit(status);
+}
 
 /** Takes what was thrown past everybody: reports it, and ends the process, since nobody knows what state it is in. */
-function escaped(error: unknown): void {
-  if (!runtimeApi) return failLocally(error);
-  if (stage === "ending") return logError(undefined, error);
-  const reports = stage === "initializing" ? [postInitError(runtimeApi, error)] : [...inFlight].map((invocation) => answer(invocation, { error }));
-  if (reports.length === 0) logError(undefined, error);
+async function escaped(error: unknown): Promise<void> {
+  for (const id of affected()) logError(id, error);
+  if (stage === "ending") return;
+  const reports = !runtimeApi ? [] : stage === "initializing" ? [postInitError(runtimeApi, error)] : answerAll(error);
   stage = "ending";
-  void Promise.allSettled(reports).then((results) => {
-    for (const result of results) if (result.status === "rejected") logError(undefined, result.reason);
-    process.exit(1);
+  for (const report of reports) await report;
+  end(1);
+}
+
+/** The ids of the invocations that something may have happened to that belongs to none of them for certain. */
+function affected(): (string | undefined)[] {
+  return inFlight.size > 0 ? Array.from(inFlight, ({ id }) => id) : [undefined];
+}
+
+function answerAll(error: unknown): Promise<void>[] {
+  return Array.from(inFlight, async (invocation) => {
+    try {
+      await answer(invocation, { error });
+    } catch (failure) {
+      logError(invocation.id, failure);
+    }
   });
 }
 
 async function postInitError(authority: string, error: unknown): Promise<void> {
-  logError(undefined, error);
-  const client = createHttpClient(authority);
-  const response = await client.request(errorRequest(`${runtimePath}/init/error`, userAgent, error));
-  if (response.status !== 202) throw new Error(`POST /init/error was answered ${summary(response)}`);
+  try {
+    const client = createHttpClient(authority);
+    const response = await client.request(errorRequest(`${runtimePath}/init/error`, userAgent, error));
+    if (response.status !== 202) throw new Error(`POST /init/error was answered ${summary(response)}`);
+  } catch (failure) {
+    logError(undefined, failure);
+  }
 }
 
-/** Ends the process because the Runtime API cannot be used any more, and there is nobody left to tell but the log. */
-function giveUp(error: unknown): never {
-  log("FATAL", undefined, describe(error).errorMessage);
-  process.exit(1);
+/** Sees that nothing is left to wait for: the handler cannot settle, or there is none. */
+function ranEmpty(): void {
+  if (abandon) abandon();
+  else if (runtimeApi && !running) void escaped(new Error("the program has come to its end without calling run"));
+}
+
+/** Makes a failure of a process that ends without having been told to: nobody would see it otherwise. */
+function refuseExit(status: number): void {
+  const isImportedOnly = !runtimeApi && stage === "initializing";
+  if (stage === "ending" || isImportedOnly) return;
+  const isInvoking = !runtimeApi || inFlight.size > 0;
+  const when = isInvoking ? "in the middle of an invocation" : stage === "initializing" ? "while modules loaded" : "between two invocations";
+  const error = runtimeError("Runtime.ExitError", `process.exit was called ${when}, with status ${status}`);
+  for (const id of affected()) logError(id, error);
+  process.exitCode = status || 1;
+}
+
+/** How long `onShutdown` may take, in ms: about 50 ms less than what the service gives. */
+const shutdownBudget = 250;
+
+/** Registers an internal extension, without which the service sends no SIGTERM. The function is served without it, too. */
+async function registerForShutdown(authority: string, onShutdown: () => void | Promise<void>): Promise<void> {
+  process.on("SIGTERM", () => void shutDown(onShutdown));
+  const client = createHttpClient(authority);
+  client.hold(false);
+  try {
+    const response = await client.request({
+      method: "POST",
+      target: `${extensionPath}/register`,
+      fields: `${userAgent}Lambda-Extension-Name: bunstrap\r\nContent-Type: application/json\r\n`,
+      body: '{"events":[]}',
+      timeout: 1_000,
+    });
+    const identifier = header(response.headers, "Lambda-Extension-Identifier");
+    if (response.status !== 200 || identifier === undefined) throw new Error(`it was answered ${summary(response)}`);
+    void awaitExtensionEvent(client, identifier);
+  } catch (error) {
+    log("ERROR", undefined, `onShutdown will not be called, since the extension was not registered: ${describe(error).errorMessage}`);
+  }
+}
+
+const extensionPath = "/2020-01-01/extension";
+
+/** Asks for an event that never comes: that the request is open is what tells the service that the extension is ready. */
+async function awaitExtensionEvent(client: HttpClient, identifier: string): Promise<void> {
+  try {
+    const fields = `${userAgent}Lambda-Extension-Identifier: ${identifier}\r\n`;
+    const response = await client.request({ method: "GET", target: `${extensionPath}/event/next`, fields });
+    if (response.status !== 200) throw new Error(`it was answered ${summary(response)}`);
+  } catch (error) {
+    log("ERROR", undefined, `onShutdown may not be called, since GET /extension/event/next failed: ${describe(error).errorMessage}`);
+  }
+}
+
+async function shutDown(onShutdown: () => void | Promise<void>): Promise<void> {
+  if (stage === "ending") return;
+  stage = "ending";
+  setTimeout(() => {
+    log("ERROR", undefined, `onShutdown has not finished within ${shutdownBudget} ms`);
+    end(1);
+  }, shutdownBudget);
+  try {
+    await onShutdown();
+  } catch (error) {
+    logError(undefined, error);
+    end(1);
+  }
+  end(0);
 }
 
 // ── Local mode: one invocation, outside Lambda ──────────────────────────────────────────────────────────────────────
@@ -420,27 +567,27 @@ async function serveLocally(handler: RawHandler): Promise<void> {
   const event = process.argv[2] ?? (process.stdin.isTTY ? undefined : await Bun.stdin.bytes());
   if (event === undefined) {
     writeLine("usage: the event is the first argument, or standard input; in Lambda, AWS_LAMBDA_RUNTIME_API would be set");
-    process.exit(2);
+    end(2);
   }
+  const id = crypto.randomUUID();
   const headers = encoder.encode(
-    `Lambda-Runtime-Aws-Request-Id: ${crypto.randomUUID()}\r\n` +
+    `Lambda-Runtime-Aws-Request-Id: ${id}\r\n` +
       `Lambda-Runtime-Deadline-Ms: ${Date.now() + localTimeout}\r\n` +
       `Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:local:000000000000:function:local\r\n`,
   );
   const body = typeof event === "string" ? encoder.encode(event) : event;
+  stage = "serving";
   const outcome = await handle(handler, headers, body);
-  if ("error" in outcome) return failLocally(outcome.error);
+  if ("error" in outcome) {
+    logError(undefined, outcome.error);
+    end(1);
+  }
   await Bun.write(Bun.file(standardOutput), outcome.reply);
-  process.exit(0);
+  end(0);
 }
 
 /** How long a local invocation is told that it has, in ms: as long as Lambda ever gives. */
 const localTimeout = 15 * 60 * 1000;
-
-function failLocally(error: unknown): never {
-  writeLine(JSON.stringify(describe(error)));
-  process.exit(1);
-}
 
 interface ForeignFunctions {
   dlopen(
@@ -486,20 +633,20 @@ function errorRequest(target: string, fields: string, error: unknown): HttpReque
   const report = describe(error);
   const type = `Lambda-Runtime-Function-Error-Type: ${serviceErrorType(report.errorType)}\r\n`;
   const contentType = "Content-Type: application/vnd.aws.lambda.error+json\r\n";
-  return { method: "POST", target, fields: fields + contentType + type, body: JSON.stringify(report) };
+  return { method: "POST", target, fields: fields + contentType + type, body: stringify(report), timeout: postTimeout };
 }
 
-/** The error type in the only form that the service keeps. */
+/** The error type in the only form that the service keeps, and no longer than a name is. */
 function serviceErrorType(errorType: string): string {
-  if (/^(Runtime|Function)\.[A-Z][a-zA-Z]+$/.test(errorType)) return errorType;
-  return /^[A-Z][a-zA-Z]+$/.test(errorType) ? `Function.${errorType}` : "Function.Error";
+  if (/^(Runtime|Function)\.[A-Z][a-zA-Z]{1,200}$/.test(errorType)) return errorType;
+  return /^[A-Z][a-zA-Z]{1,200}$/.test(errorType) ? `Function.${errorType}` : "Function.Error";
 }
 
 /** Describes anything that can be thrown: an error, any other value, an object that throws when it is looked at. */
 function describe(thrown: unknown): ErrorReport {
   if (!attempt(() => isErrorLike(thrown), false)) {
     return {
-      errorMessage: attempt(() => (typeof thrown === "object" ? JSON.stringify(thrown) : String(thrown)), unreadable),
+      errorMessage: attempt(() => (typeof thrown === "object" ? stringify(thrown) : String(thrown)), unreadable),
       errorType: kindOf(thrown),
       stackTrace: [],
     };
@@ -544,6 +691,7 @@ function kindOf(value: unknown): string {
 // ── The log ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function logError(requestId: string | undefined, error: unknown): void {
+  if (!runtimeApi) return writeLine(stringify(describe(error)));
   const { errorType, errorMessage, stackTrace } = describe(error);
   log("ERROR", requestId, [`${errorType}: ${errorMessage}`, ...stackTrace.map((frame) => `    ${frame}`)].join("\n"));
 }
@@ -553,9 +701,18 @@ function log(level: "ERROR" | "FATAL", requestId: string | undefined, message: s
   writeLine(`${new Date().toISOString()}\t${requestId ?? ""}\t${level}\t${message.replaceAll("\n", "\r")}`);
 }
 
-/** Writes to standard error at once, and without the colours that `console.error` has on a terminal. */
+/** Writes to standard error before anything else happens, and without the colours of `console.error` on a terminal. */
 function writeLine(line: string): void {
-  process.getBuiltinModule("node:fs").writeSync(2, `${line}\n`);
+  const { writeSync } = process.getBuiltinModule("node:fs");
+  const bytes = encoder.encode(`${line}\n`);
+  for (let written = 0; written < bytes.length; ) {
+    try {
+      written += writeSync(2, bytes, written);
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EAGAIN") return; // standard error is closed: there is nobody to tell
+      Bun.sleepSync(1); // it is full, and whoever reads it is slower than we are
+    }
+  }
 }
 
 // ── An HTTP/1.1 client for one local server: connection, response parser, chunks ────────────────────────────────────
@@ -568,6 +725,8 @@ interface HttpRequest {
   /** Field lines, each with its CRLF. `Host` and `Content-Length` are added. */
   fields: string;
   body?: Bytes;
+  /** How long to wait for the response, in ms; without end unless given. */
+  timeout?: number;
 }
 
 interface HttpResponse {
@@ -583,12 +742,14 @@ interface HttpClient {
   /** Opens the connection, so that the first request finds it open. @throws {Error} if there is nobody to connect to. */
   connect(): Promise<void>;
   /**
-   * Sends a request, when no other is under way, and waits for the response for as long as it takes.
+   * Sends a request, when no other is under way, and waits for the response.
    *
-   * @throws {Error} if there is nobody to connect to, if the connection breaks a second time before a response, and on
-   *   a response that breaks off or is not HTTP/1.1.
+   * @throws {Error} if there is nobody to connect to, if the connection breaks a second time before a response, on a
+   *   response that breaks off or is not HTTP/1.1, and on one that does not come in time.
    */
   request(request: HttpRequest): Promise<HttpResponse>;
+  /** Says whether the connection holds the event loop, as it does at first. */
+  hold(held: boolean): void;
 }
 
 /** A request whose response is awaited. */
@@ -596,6 +757,7 @@ interface Exchange {
   parser: Parser<ParsedResponse>;
   /** Whether any byte of the response has come. */
   begun: boolean;
+  timer: Timer | undefined;
   /** Takes `undefined` if the connection broke before a response: the request may be sent again. */
   resolve(response: ParsedResponse | undefined): void;
   reject(error: unknown): void;
@@ -612,13 +774,22 @@ function createHttpClient(authority: string): HttpClient {
   /** What the socket has not taken yet of the request. */
   let unsent: Uint8Array[] = [];
 
+  /** Whether the connection, and every later one, holds the event loop. */
+  let holds = true;
+
+  function hold(held: boolean): void {
+    holds = held;
+    if (held) socket?.ref();
+    else socket?.unref();
+  }
+
   async function request(request: HttpRequest): Promise<HttpResponse> {
     const message = serialize(authority, request);
     if (!socket) await connect();
-    let response = await roundTrip(message);
+    let response = await roundTrip(message, request.timeout);
     if (response) return { ...response, resent: false };
     await connect();
-    response = await roundTrip(message);
+    response = await roundTrip(message, request.timeout);
     if (response) return { ...response, resent: true };
     throw new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`);
   }
@@ -630,7 +801,10 @@ function createHttpClient(authority: string): HttpClient {
         port,
         socket: {
           binaryType: "uint8array",
-          open: (opened) => void (socket = opened),
+          open(opened) {
+            socket = opened;
+            hold(holds);
+          },
           data: (from, piece) => (from === socket ? receive(piece) : undefined),
           drain: (from) => (from === socket ? send() : undefined),
           close: (from, error) => (from === socket ? closed(error) : undefined),
@@ -642,14 +816,20 @@ function createHttpClient(authority: string): HttpClient {
     }
   }
 
-  function roundTrip(message: Uint8Array[]): Promise<ParsedResponse | undefined> {
+  function roundTrip(message: Uint8Array[], timeout: number | undefined): Promise<ParsedResponse | undefined> {
     unsent = message.slice();
     send(); // before anything that can be done while the request is on its way
     return new Promise((resolve, reject) => {
-      exchange = { parser: parseResponse(), begun: false, resolve, reject };
+      const timer = timeout === undefined ? undefined : setTimeout(expired, timeout).unref();
+      exchange = { parser: parseResponse(), begun: false, timer, resolve, reject };
       exchange.parser.next(); // runs to where it waits for input
       if (!socket) closed(undefined);
     });
+  }
+
+  function expired(): void {
+    disconnect();
+    if (exchange) finish(exchange).reject(new Error(`${authority} has not answered in time`));
   }
 
   /** Writes what the socket takes; the rest waits until it drains. */
@@ -673,8 +853,8 @@ function createHttpClient(authority: string): HttpClient {
   function closed(error: Error | undefined): void {
     socket = undefined;
     if (!exchange) return;
-    if (!exchange.begun) end(exchange).resolve(undefined);
-    else if (error) end(exchange).reject(new Error(`the connection broke in the middle of a response: ${error.message}`));
+    if (!exchange.begun) finish(exchange).resolve(undefined);
+    else if (error) finish(exchange).reject(new Error(`the connection broke in the middle of a response: ${error.message}`));
     else advance(exchange, null);
   }
 
@@ -683,14 +863,15 @@ function createHttpClient(authority: string): HttpClient {
       const { done, value } = current.parser.next(piece);
       if (!done) return;
       if (!value.persistent || unsent.length > 0) disconnect();
-      end(current).resolve(value);
+      finish(current).resolve(value);
     } catch (error) {
       disconnect();
-      end(current).reject(error);
+      finish(current).reject(error);
     }
   }
 
-  function end(current: Exchange): Exchange {
+  function finish(current: Exchange): Exchange {
+    clearTimeout(current.timer);
     exchange = undefined;
     return current;
   }
@@ -701,7 +882,7 @@ function createHttpClient(authority: string): HttpClient {
     discarded?.terminate();
   }
 
-  return { connect, request };
+  return { connect, request, hold };
 }
 
 function parseAuthority(authority: string): { hostname: string; port: number } {
@@ -712,7 +893,7 @@ function parseAuthority(authority: string): { hostname: string; port: number } {
   const hostname = isBracketed ? host.slice(1, -1) : host;
   const isHost = colon > 0 && hostname !== "" && (isBracketed || !host.includes(":"));
   if (!isHost || !Number.isInteger(port) || port < 1 || port > 65535) {
-    throw new Error(`${JSON.stringify(authority)} is not host:port`);
+    throw new Error(`${stringify(authority)} is not host:port`);
   }
   return { hostname, port };
 }
@@ -786,7 +967,7 @@ function* readChunks(input: Input): Parser<Uint8Array> {
   for (;;) {
     const line = yield* readLine(input, "chunk-size line", limits.chunkSizeLine);
     const [, digits] = /^([\da-f]+)[ \t]*(?:;[^\0]*)?$/i.exec(line) ?? [];
-    if (digits === undefined) throw malformed(`chunk-size line ${JSON.stringify(line)}`);
+    if (digits === undefined) throw malformed(`chunk-size line ${stringify(line)}`);
     const size = parseInt(digits, 16);
     if (size === 0) break;
     if (length + size > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
@@ -902,7 +1083,7 @@ function parseHead(section: Uint8Array): Head {
   const headers = section.subarray(endOfLine(section, 0), section.length - 2);
   const statusLine = decoder.decode(section.subarray(0, section.length - 2 - headers.length)).trimEnd();
   const [, minorVersion, status] = /^HTTP\/1\.(\d) ([1-5]\d\d)(?: [^\0\r]*)?$/.exec(statusLine) ?? [];
-  if (status === undefined) throw malformed(`status line ${JSON.stringify(statusLine)}`);
+  if (status === undefined) throw malformed(`status line ${stringify(statusLine)}`);
   for (let start = 0; start < headers.length; start = endOfLine(headers, start)) checkFieldLine(headers, start);
 
   const codings = fieldValues(headers, "Transfer-Encoding");
@@ -910,7 +1091,7 @@ function parseHead(section: Uint8Array): Head {
   const connection = fieldValues(headers, "Connection");
   const persistent = minorVersion === "0" ? connection.includes("keep-alive") : !connection.includes("close");
   const chunked = codings.length > 0;
-  if (chunked && codings.join() !== "chunked") throw malformed(`Transfer-Encoding ${JSON.stringify(codings.join())}`);
+  if (chunked && codings.join() !== "chunked") throw malformed(`Transfer-Encoding ${stringify(codings.join())}`);
   return {
     status: Number(status),
     headers,
@@ -924,7 +1105,7 @@ function parseContentLength(values: string[]): number | undefined {
   const [value] = values;
   if (value === undefined) return undefined;
   const isValid = /^\d+$/.test(value) && values.every((other) => other === value) && Number(value) <= limits.body;
-  if (!isValid) throw malformed(`Content-Length ${JSON.stringify(values.join())} (at most ${limits.body} bytes)`);
+  if (!isValid) throw malformed(`Content-Length ${stringify(values.join())} (at most ${limits.body} bytes)`);
   return Number(value);
 }
 
@@ -935,7 +1116,7 @@ function checkFieldLine(headers: Uint8Array, start: number): void {
   let colon = 0;
   while (isTokenByte(line[colon])) colon++;
   if (colon === 0 || line[colon] !== COLON || line.includes(CR) || line.includes(0)) {
-    throw malformed(`field line ${JSON.stringify(decoder.decode(line.subarray(0, 200)))}`);
+    throw malformed(`field line ${stringify(decoder.decode(line.subarray(0, 200)))}`);
   }
 }
 
