@@ -21,6 +21,7 @@ const version = "0.1.0";
 const { parse, stringify } = JSON;
 const { setTimeout, clearTimeout } = globalThis;
 const exit: (status: number) => never = process.exit;
+const { env } = process;
 
 // ── Public types ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -129,7 +130,7 @@ export interface ClientContext {
  */
 export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdown }: RunOptions = {}): void {
   if (running) throw new TypeError("run was called a second time; to serve several handlers, pass them all to one call");
-  const picked = typeof handler === "function" ? handler : pickHandler(handler, process.env._HANDLER);
+  const picked = typeof handler === "function" ? handler : pickHandler(handler, env._HANDLER);
   if (onShutdown !== undefined && typeof onShutdown !== "function") {
     throw new TypeError(`onShutdown is ${kindOf(onShutdown)}, not a function`);
   }
@@ -221,7 +222,6 @@ const longestTimer = 2 ** 31 - 1;
 
 /** Makes a context that reads each member when it is asked for it, and the function that ends it. */
 function createContext(headers: Uint8Array): [Context, release: () => void] {
-  const env = process.env;
   const remaining = () => Number(header(headers, "Lambda-Runtime-Deadline-Ms") ?? Infinity) - Date.now();
   let abort: AbortController | undefined;
   let timer: Timer | undefined;
@@ -293,7 +293,7 @@ function refuseCallback(): never {
 // ── The invocation loop ─────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Host and port of the Runtime API; there is none on a desk. */
-const runtimeApi = process.env.AWS_LAMBDA_RUNTIME_API;
+const runtimeApi = env.AWS_LAMBDA_RUNTIME_API;
 const runtimePath = "/2018-06-01/runtime";
 const userAgent = `User-Agent: bunstrap/${version}\r\n`;
 
@@ -372,8 +372,8 @@ function createInvocation(client: HttpClient, headers: Uint8Array): Invocation {
   if (id === undefined) throw new Error("GET /invocation/next was answered with an event that has no request id");
   const invocationId = header(headers, "Lambda-Runtime-Invocation-Id");
   const traceId = header(headers, "Lambda-Runtime-Trace-Id");
-  if (traceId === undefined) delete process.env._X_AMZN_TRACE_ID;
-  else process.env._X_AMZN_TRACE_ID = traceId;
+  if (traceId === undefined) delete env._X_AMZN_TRACE_ID;
+  else env._X_AMZN_TRACE_ID = traceId;
   const fields = invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
   return { id, fields, client };
 }
@@ -490,7 +490,7 @@ async function postInitError(authority: string, error: unknown): Promise<void> {
 
 /** Sees that nothing is left to wait for: the handler cannot settle, or there is none. */
 function ranEmpty(): void {
-  if (abandon) abandon();
+  if (abandon) setTimeout(abandon, 0); // from a timer, since what is resolved here is not looked at before the exit
   else if (runtimeApi && !running) void escaped(new Error("the program has come to its end without calling run"));
 }
 
@@ -786,10 +786,10 @@ function createHttpClient(authority: string): HttpClient {
   async function request(request: HttpRequest): Promise<HttpResponse> {
     const message = serialize(authority, request);
     if (!socket) await connect();
-    let response = await roundTrip(message, request.timeout);
+    let response = await roundTrip(request, message);
     if (response) return { ...response, resent: false };
     await connect();
-    response = await roundTrip(message, request.timeout);
+    response = await roundTrip(request, message);
     if (response) return { ...response, resent: true };
     throw new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`);
   }
@@ -816,20 +816,17 @@ function createHttpClient(authority: string): HttpClient {
     }
   }
 
-  function roundTrip(message: Uint8Array[], timeout: number | undefined): Promise<ParsedResponse | undefined> {
+  function roundTrip({ method, target, timeout }: HttpRequest, message: Uint8Array[]): Promise<ParsedResponse | undefined> {
     unsent = message.slice();
     send(); // before anything that can be done while the request is on its way
     return new Promise((resolve, reject) => {
-      const timer = timeout === undefined ? undefined : setTimeout(expired, timeout).unref();
-      exchange = { parser: parseResponse(), begun: false, timer, resolve, reject };
-      exchange.parser.next(); // runs to where it waits for input
+      const current: Exchange = { parser: parseResponse(), begun: false, timer: undefined, resolve, reject };
+      const expire = () => fail(current, new Error(`${authority} has not answered ${method} ${target} within ${timeout} ms`));
+      if (timeout !== undefined) current.timer = setTimeout(expire, timeout).unref();
+      current.parser.next(); // runs to where it waits for input
+      exchange = current;
       if (!socket) closed(undefined);
     });
-  }
-
-  function expired(): void {
-    disconnect();
-    if (exchange) finish(exchange).reject(new Error(`${authority} has not answered in time`));
   }
 
   /** Writes what the socket takes; the rest waits until it drains. */
@@ -854,7 +851,7 @@ function createHttpClient(authority: string): HttpClient {
     socket = undefined;
     if (!exchange) return;
     if (!exchange.begun) finish(exchange).resolve(undefined);
-    else if (error) finish(exchange).reject(new Error(`the connection broke in the middle of a response: ${error.message}`));
+    else if (error) fail(exchange, new Error(`the connection broke in the middle of a response: ${error.message}`));
     else advance(exchange, null);
   }
 
@@ -865,9 +862,13 @@ function createHttpClient(authority: string): HttpClient {
       if (!value.persistent || unsent.length > 0) disconnect();
       finish(current).resolve(value);
     } catch (error) {
-      disconnect();
-      finish(current).reject(error);
+      fail(current, error);
     }
+  }
+
+  function fail(current: Exchange, error: unknown): void {
+    disconnect();
+    finish(current).reject(error);
   }
 
   function finish(current: Exchange): Exchange {

@@ -17,6 +17,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from "node:n
 import { setTimeout as sleep } from "node:timers/promises";
 
 export const basePath = "/2018-06-01/runtime";
+export const extensionPath = "/2020-01-01/extension";
 
 /** A request that was received whole, and the connection to answer it on. */
 export interface ReceivedRequest {
@@ -35,6 +36,8 @@ export interface ReceivedRequest {
 export class Connection {
   /** Every byte that was received and that is not part of a request that was received whole. */
   received: Buffer = Buffer.alloc(0);
+  /** Resets the connection once so many bytes of a request were received. */
+  resetAfter = Infinity;
   readonly closed: Promise<unknown>;
 
   constructor(
@@ -45,7 +48,8 @@ export class Connection {
     socket.on("error", () => {}); // the runtime may be gone, as tests have it
     this.closed = new Promise((resolve) => socket.once("close", resolve));
     socket.on("data", (piece: Buffer) => {
-      this.received = Buffer.concat([this.received, piece]);
+      this.received = this.received.length === 0 ? piece : Buffer.concat([this.received, piece]);
+      if (this.received.length >= this.resetAfter) return this.reset();
       for (let request = this.takeRequest(); request; request = this.takeRequest()) onRequest(request);
     });
   }
@@ -101,19 +105,30 @@ export class Connection {
 /** A server on a port of its own, of which each test starts one. */
 export class RuntimeApi implements AsyncDisposable {
   readonly connections: Connection[] = [];
-  private readonly requests: ReceivedRequest[] = [];
-  private readonly waiting: ((request: ReceivedRequest) => void)[] = [];
+  private readonly runtimeRequests = new Queue<ReceivedRequest>();
+  private readonly extensionRequests = new Queue<ReceivedRequest>();
+
+  private resets = 0;
 
   private constructor(private readonly server: Server) {
     server.on("connection", (socket) => {
-      this.connections.push(
-        new Connection(socket, (request) => {
-          const taker = this.waiting.shift();
-          if (taker) taker(request);
-          else this.requests.push(request);
-        }),
-      );
+      const connection = new Connection(socket, (request) => {
+        const isExtension = request.target.startsWith(extensionPath);
+        (isExtension ? this.extensionRequests : this.runtimeRequests).push(request);
+      });
+      this.connections.push(connection);
+      if (this.resets-- > 0) connection.reset();
     });
+  }
+
+  /** Resets connections as soon as they open. */
+  resetNextConnections(count: number): void {
+    this.resets = count;
+  }
+
+  /** Refuses every further connection, and keeps those there are. */
+  stopListening(): void {
+    this.server.close();
   }
 
   static async start(host = "127.0.0.1"): Promise<RuntimeApi> {
@@ -134,19 +149,52 @@ export class RuntimeApi implements AsyncDisposable {
 
   /** The next request, on whatever connection; it has to be this one. */
   async request(method: "GET" | "POST", path: string): Promise<ReceivedRequest> {
-    const request = this.requests.shift() ?? (await new Promise<ReceivedRequest>((resolve) => this.waiting.push(resolve)));
+    const request = await this.runtimeRequests.shift();
     assert.equal(`${request.method} ${request.target}`, `${method} ${basePath}${path}`, request.body.subarray(0, 2000).toString());
+    return request;
+  }
+
+  /** The next request, whatever it is. */
+  anyRequest(): Promise<ReceivedRequest> {
+    return this.runtimeRequests.shift();
+  }
+
+  /** The next request to the Extensions API; it has to be this one. */
+  async extensionRequest(method: "GET" | "POST", path: string): Promise<ReceivedRequest> {
+    const request = await this.extensionRequests.shift();
+    assert.equal(`${request.method} ${request.target}`, `${method} ${extensionPath}${path}`);
     return request;
   }
 
   /** How many requests were received that no test has asked for. */
   get unexpected(): number {
-    return this.requests.length;
+    return this.runtimeRequests.length + this.extensionRequests.length;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.server.close();
     for (const connection of this.connections) connection.reset();
+  }
+}
+
+/** What comes in is taken out in its order, by whoever asked first. */
+class Queue<Item> {
+  private readonly items: Item[] = [];
+  private readonly takers: ((item: Item) => void)[] = [];
+
+  get length(): number {
+    return this.items.length;
+  }
+
+  push(item: Item): void {
+    const taker = this.takers.shift();
+    if (taker) taker(item);
+    else this.items.push(item);
+  }
+
+  shift(): Promise<Item> {
+    const item = this.items.shift();
+    return item === undefined ? new Promise((resolve) => this.takers.push(resolve)) : Promise.resolve(item);
   }
 }
 

@@ -1,0 +1,3 @@
+import "../../runtime.ts";
+
+process.exit(0);

@@ -1,0 +1,3 @@
+import { json } from "../../runtime.ts";
+
+json(() => "nobody runs this");

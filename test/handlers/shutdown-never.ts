@@ -1,0 +1,3 @@
+import { run } from "../../runtime.ts";
+
+run(() => new Promise(() => {}), { onShutdown() {} });

@@ -1,0 +1,119 @@
+/** A server that breaks off, falls silent, or sends what nobody asked for, at each stage of an exchange. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { accepted, event } from "./runtime-api.ts";
+import { Sandbox } from "./sandbox.ts";
+
+const event1 = event({ id: "1", body: "abc" });
+
+/** How a test breaks a connection: with a FIN, or with a RST. */
+const breaks = { closed: "end", reset: "reset" } as const;
+
+for (const [how, method] of Object.entries(breaks) as ["closed" | "reset", "end" | "reset"][]) {
+  test(`a connection that is ${how} while the next event is waited for is replaced, and the event asked for again`, async () => {
+    await using sandbox = await Sandbox.start("echo");
+    (await sandbox.api.request("GET", "/invocation/next")).connection[method]();
+    await sandbox.invoke({ id: "1" });
+    await sandbox.stop();
+    assert.equal(sandbox.api.connections.length, 2);
+  });
+
+  test(`a connection that is ${how} with the event is replaced, and the reply delivered once`, async () => {
+    await using sandbox = await Sandbox.start("wait");
+    const next = await sandbox.api.request("GET", "/invocation/next");
+    await next.send(event({ id: "1", body: "100" }));
+    await Bun.sleep(30);
+    next.connection[method]();
+    const reply = await sandbox.api.request("POST", "/invocation/1/response");
+    await reply.send(accepted);
+    const { stderr } = await sandbox.stop();
+    assert.equal(stderr, "");
+    assert.equal(sandbox.api.connections.length, 2);
+  });
+
+  test(`a connection that is ${how} after the reply was received is replaced, and the reply sent again`, async () => {
+    await using sandbox = await Sandbox.start("echo");
+    const next = await sandbox.api.request("GET", "/invocation/next");
+    await next.send(event1);
+    const first = await sandbox.api.request("POST", "/invocation/1/response");
+    first.connection[method]();
+    const second = await sandbox.api.request("POST", "/invocation/1/response");
+    assert.ok(second.raw.equals(first.raw));
+    await second.send(accepted);
+    const { stderr } = await sandbox.stop();
+    assert.equal(stderr, "");
+  });
+
+  test(`a connection that is ${how} in the middle of the answer to a reply ends the process with a message`, async () => {
+    await using sandbox = await Sandbox.start("echo");
+    const next = await sandbox.api.request("GET", "/invocation/next");
+    await next.send(event1);
+    const reply = await sandbox.api.request("POST", "/invocation/1/response");
+    await reply.send("HTTP/1.1 202 Acc");
+    await Bun.sleep(30);
+    reply.connection[method]();
+    const { status, stderr } = await sandbox.exited;
+    assert.equal(status, 1);
+    assert.match(stderr, /^\S+\t\tFATAL\tthe connection (was closed|broke) in the middle of a response[^\n]*\n$/);
+    assert.equal(sandbox.api.unexpected, 0);
+  });
+}
+
+test("a connection that is reset in the middle of a large reply is replaced, and the whole reply sent again", async () => {
+  await using sandbox = await Sandbox.start("size");
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  next.connection.resetAfter = 1_000_000;
+  await next.send(event({ id: "1", body: String(5_000_000) }));
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  assert.notEqual(reply.connection, next.connection);
+  assert.equal(reply.body.length, 5_000_000);
+  await reply.send(accepted);
+  await sandbox.stop();
+});
+
+test("a connection that is reset as soon as it opens is replaced", async () => {
+  await using sandbox = await Sandbox.start("wait");
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  await next.send(event({ id: "1", body: "50" }));
+  await Bun.sleep(10);
+  next.connection.reset();
+  sandbox.api.resetNextConnections(1);
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  await reply.send(accepted);
+  await sandbox.stop();
+  assert.equal(sandbox.api.connections.length, 3);
+});
+
+test("bytes that come while nothing was asked end their connection, and the next request goes over a new one", async () => {
+  await using sandbox = await Sandbox.start("wait");
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  await next.send(event({ id: "1", body: "100" }), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  await next.connection.closed;
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  assert.notEqual(reply.connection, next.connection);
+  await reply.send(accepted);
+  const { stderr } = await sandbox.stop();
+  assert.equal(stderr, "");
+});
+
+test("a server that accepts a reply and never answers it ends the process after 30 s with a message", async () => {
+  await using sandbox = await Sandbox.start("echo");
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  await next.send(event1);
+  await sandbox.api.request("POST", "/invocation/1/response");
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 1);
+  assert.match(stderr, /^\S+\t\tFATAL\t127\.0\.0\.1:\d+ has not answered POST \S+\/invocation\/1\/response within 30000 ms\n$/);
+  assert.equal(sandbox.api.unexpected, 0);
+});
+
+test("a server that is gone after a connection broke ends the process with its host and port", async () => {
+  await using sandbox = await Sandbox.start("wait");
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  await next.send(event({ id: "1", body: "100" }));
+  sandbox.api.stopListening();
+  next.connection.reset();
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 1);
+  assert.match(stderr, /^\S+\t\tFATAL\tcannot connect to 127\.0\.0\.1:\d+: [^\n]*\(ECONNREFUSED\)\n$/);
+});
