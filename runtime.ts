@@ -926,7 +926,7 @@ interface ParsedResponse {
   status: number;
   headers: Uint8Array;
   body: Uint8Array;
-  /** Whether the connection can be used again. */
+  /** Whether the connection can be used again, if it is still open. */
   persistent: boolean;
 }
 

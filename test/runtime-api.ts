@@ -49,7 +49,7 @@ export class Connection {
     this.closed = new Promise((resolve) => socket.once("close", resolve));
     socket.on("data", (piece: Buffer) => {
       this.received = this.received.length === 0 ? piece : Buffer.concat([this.received, piece]);
-      if (this.received.length >= this.resetAfter) return this.reset();
+      if (this.received.length >= this.resetAfter || this.socket.writableEnded) return this.reset();
       for (let request = this.takeRequest(); request; request = this.takeRequest()) onRequest(request);
     });
   }
@@ -58,11 +58,11 @@ export class Connection {
   async send(...pieces: (string | Uint8Array)[]): Promise<void> {
     for (const [index, piece] of pieces.entries()) {
       if (index > 0) await sleep(2);
-      if (!this.socket.write(piece)) await Promise.race([once(this.socket, "drain"), this.closed]);
+      if (this.socket.writable && !this.socket.write(piece)) await Promise.race([once(this.socket, "drain"), this.closed]);
     }
   }
 
-  /** Closes in order: what was sent arrives, and then the end. */
+  /** Closes in order: what was sent arrives, and then the end. What is received after that is answered by a RST. */
   end(): void {
     this.socket.end();
   }

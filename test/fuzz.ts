@@ -1,0 +1,225 @@
+/**
+ * Fuzzes the response parser of runtime.ts: `bun test/fuzz.ts [--seed N] [--cases N] [--seconds N]`.
+ *
+ * - A valid response, in whatever fragments, is what it was made of.
+ * - A mutated one comes to one end, whatever its fragments: a response, an error that says what is wrong, or a wait for
+ *   more; and the parser takes no more memory than the limits allow.
+ *
+ * The first case that does not hold is printed with its seed, and the process ends with 1.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+interface ParsedResponse {
+  status: number;
+  headers: Uint8Array;
+  body: Uint8Array;
+  persistent: boolean;
+}
+type Parser = Generator<undefined, ParsedResponse, Uint8Array | null>;
+
+const { parseResponse } = await importParser();
+
+/** The parser is not exported, so a copy of the file is imported that exports it. */
+async function importParser(): Promise<{ parseResponse(): Parser }> {
+  const directory = mkdtempSync(join(tmpdir(), "bunstrap-fuzz-"));
+  try {
+    const source = readFileSync(join(import.meta.dir, "../runtime.ts"), "utf8");
+    writeFileSync(join(directory, "runtime.ts"), `${source}\nexport { parseResponse };\n`);
+    return await import(join(directory, "runtime.ts"));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+// ── Chance, from a seed (mulberry32) ──
+
+let state = 0;
+
+function random(): number {
+  state = (state + 0x6d2b79f5) | 0;
+  let bits = Math.imul(state ^ (state >>> 15), 1 | state);
+  bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
+  return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
+}
+
+const below = (limit: number) => Math.floor(random() * limit);
+const chance = (probability: number) => random() < probability;
+const oneOf = <Item>(items: readonly Item[]): Item => items[below(items.length)] as Item;
+const textOf = (alphabet: string, length: number) => Array.from({ length }, () => alphabet[below(alphabet.length)]).join("");
+
+const tokenCharacters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const valueCharacters = ' \t!"#$%&\'()*+,-./0123456789:;<=>?@ABCXYZ[\\]^_`abcxyz{|}~\x01\x7f\xe9\xff';
+
+// ── Valid responses ──
+
+interface Case {
+  bytes: Buffer;
+  /** Whether the response is at its end only when the connection is. */
+  endsWithConnection: boolean;
+  expected: { status: number; headers: Buffer; body: Buffer; persistent: boolean };
+}
+
+function fieldLine(name: string, value: string): string {
+  const spelled = [...name].map((letter) => (chance(0.3) ? letter.toUpperCase() : letter)).join("");
+  return `${spelled}:${oneOf(["", " ", "\t", "  \t "])}${value}${oneOf(["", "", " ", "\t "])}\r\n`;
+}
+
+function otherFieldLines(): string[] {
+  return Array.from({ length: below(6) }, () => fieldLine(`x${textOf(tokenCharacters, below(20))}`, textOf(valueCharacters, below(40))));
+}
+
+function chunked(body: Buffer): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0; at < body.length; ) {
+    const size = Math.min(body.length - at, chance(0.5) ? 1 + below(8) : 1 + below(body.length));
+    const digits = oneOf(["", "0", "000"]) + (chance(0.5) ? size.toString(16) : size.toString(16).toUpperCase());
+    const extension = chance(0.2) ? `${oneOf(["", " ", "\t"])};${textOf(valueCharacters.replaceAll("\t", ""), below(20))}` : "";
+    parts.push(Buffer.from(`${digits}${extension}\r\n`, "latin1"), body.subarray(at, at + size), Buffer.from("\r\n"));
+    at += size;
+  }
+  const trailers = chance(0.3) ? otherFieldLines().join("") : "";
+  return Buffer.concat([...parts, Buffer.from(`${oneOf(["0", "000"])}${chance(0.1) ? ";last" : ""}\r\n${trailers}\r\n`, "latin1")]);
+}
+
+function validResponse(): Case {
+  const interim = Array.from({ length: chance(0.2) ? 1 + below(3) : 0 }, () => `HTTP/1.1 ${oneOf([100, 102, 103])} x\r\n${otherFieldLines().join("")}\r\n`);
+  const status = chance(0.1) ? oneOf([204, 304]) : 200 + below(400);
+  const minorVersion = chance(0.8) ? 1 : 0;
+  const framing = oneOf(["length", "length", "chunked", "chunked", "both", "close"] as const);
+  const hasBody = status !== 204 && status !== 304;
+  const size = chance(0.9) ? below(64) : below(10_000);
+  const content = Buffer.from(Uint8Array.from({ length: size }, () => below(256)));
+  const body = hasBody ? content : Buffer.alloc(0);
+
+  const connection = chance(0.3) ? oneOf(["close", "keep-alive", "Close , x", "x,Keep-Alive"]) : undefined;
+  const lines = otherFieldLines();
+  if (framing !== "chunked" && framing !== "close") lines.push(...Array.from({ length: chance(0.1) ? 2 : 1 }, () => fieldLine("content-length", String(size))));
+  if (framing === "chunked" || framing === "both") lines.push(fieldLine("transfer-encoding", oneOf(["chunked", "Chunked"])));
+  if (connection) lines.push(fieldLine("connection", connection));
+  const headers = Buffer.from(shuffled(lines).join(""), "latin1");
+
+  const isChunked = framing === "chunked" || framing === "both";
+  const reason = oneOf(["", " ", " OK", ` ${textOf("abc xyz\t", below(20))}`]);
+  const statusLine = `HTTP/1.${minorVersion} ${status}${reason}\r\n`;
+  const payload = !hasBody ? Buffer.alloc(0) : isChunked ? chunked(content) : content;
+  const says = (option: string) => connection?.toLowerCase().includes(option) ?? false;
+  const endsWithConnection = hasBody && framing === "close";
+  const isKept = (minorVersion === 1 ? !says("close") : says("keep-alive")) && framing !== "both";
+  return {
+    bytes: Buffer.concat([Buffer.from(interim.join("") + statusLine, "latin1"), headers, Buffer.from("\r\n"), payload]),
+    endsWithConnection,
+    expected: { status, headers, body, persistent: isKept },
+  };
+}
+
+function shuffled<Item>(items: Item[]): Item[] {
+  for (let last = items.length - 1; last > 0; last--) {
+    const other = below(last + 1);
+    [items[last], items[other]] = [items[other] as Item, items[last] as Item];
+  }
+  return items;
+}
+
+// ── Mutations ──
+
+const tricky = ["\n", "\r", "\r\n", "\r\n\r\n", "\0", " ", ":", "0", "-", "ffffffff", "99999999999999999999", ";", ",", "HTTP/1.1 200 OK\r\n", "Content-Length: 5\r\n", "content-length: 6\r\n", "Transfer-Encoding: chunked\r\n", "0\r\n\r\n"];
+
+function mutated(bytes: Buffer): Buffer {
+  let result = Buffer.from(bytes);
+  for (let count = 1 + below(3); count > 0; count--) {
+    // Mostly in the head, where the grammar is.
+    const at = below(chance(0.7) ? Math.min(result.length, 300) : result.length + 1);
+    const before = result.subarray(0, at);
+    const after = result.subarray(at);
+    result = oneOf([
+      () => Buffer.concat([before, Buffer.of(below(256)), after.subarray(1)]),
+      () => Buffer.concat([before, after.subarray(1 + below(8))]),
+      () => Buffer.concat([before, Buffer.from(oneOf(tricky)), after]),
+      () => Buffer.concat([before, Buffer.from(oneOf(tricky)), after.subarray(1 + below(4))]),
+      () => Buffer.concat([before, before.subarray(-below(40)), after]),
+      () => Buffer.from(before),
+    ])();
+  }
+  return result;
+}
+
+// ── What becomes of them ──
+
+function fragments(bytes: Buffer): Buffer[] {
+  const size = oneOf([1, 2, 3, 7, 100, 4_096, Infinity]);
+  const pieces: Buffer[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const length = chance(0.3) ? 1 + below(50) : size;
+    // A copy of its own, as a socket gives it: what is written into one piece must not show in another.
+    pieces.push(Buffer.from(bytes.subarray(at, at + length)));
+    at += length;
+  }
+  return pieces;
+}
+
+type Outcome = { response: ParsedResponse } | { error: string } | { waits: true };
+
+function parse(pieces: Buffer[], closes: boolean): Outcome {
+  const parser = parseResponse();
+  try {
+    let step = parser.next();
+    for (const piece of pieces) {
+      step = parser.next(new Uint8Array(piece.buffer, piece.byteOffset, piece.length));
+      if (step.done) return { response: step.value };
+    }
+    if (closes) step = parser.next(null);
+    return step.done ? { response: step.value } : { waits: true };
+  } catch (error) {
+    assert.ok(error instanceof Error && error.name === "Error", `an error of the parser's own: ${error}`);
+    assert.match(error.message, /^(malformed response: .+|the connection was closed in the middle of a response)$/s);
+    return { error: error.message };
+  }
+}
+
+/** What may differ between two ways to cut the same bytes: whether anything was left over when the response was done. */
+function withoutPersistence(outcome: Outcome): unknown {
+  if (!("response" in outcome)) return outcome;
+  const { status, headers, body } = outcome.response;
+  return { status, headers: Buffer.from(headers).toString("latin1"), body: Buffer.from(body).toString("latin1") };
+}
+
+function check(): void {
+  const { bytes, endsWithConnection, expected } = validResponse();
+  const outcome = parse(fragments(bytes), endsWithConnection);
+  assert.ok("response" in outcome, JSON.stringify(outcome));
+  const { status, headers, body, persistent } = outcome.response;
+  assert.deepEqual({ status, persistent }, { status: expected.status, persistent: expected.persistent });
+  assert.ok(expected.headers.equals(headers), "headers");
+  assert.ok(expected.body.equals(body), "body");
+
+  const broken = mutated(bytes);
+  const closes = chance(0.5);
+  const whole = parse([broken], closes);
+  for (let cuts = 0; cuts < 3; cuts++) assert.deepEqual(withoutPersistence(parse(fragments(broken), closes)), withoutPersistence(whole));
+  counts["error" in whole ? "error" : "response" in whole ? "response" : "waits"]++;
+}
+
+const counts = { response: 0, error: 0, waits: 0 };
+const { values } = parseArgs({ options: { seed: { type: "string" }, cases: { type: "string" }, seconds: { type: "string" } } });
+const firstSeed = Number(values.seed ?? Date.now() % 2 ** 31);
+const cases = Number(values.cases ?? (values.seconds ? Infinity : 5_000));
+const deadline = performance.now() + Number(values.seconds ?? Infinity) * 1_000;
+
+let seed = firstSeed;
+for (; seed - firstSeed < cases && performance.now() < deadline; seed++) {
+  state = seed;
+  try {
+    check();
+  } catch (error) {
+    console.error(`--seed ${seed} --cases 1 fails: ${error instanceof Error ? error.message : error}`);
+    process.exit(1);
+  }
+}
+console.error(
+  `${seed - firstSeed} cases from seed ${firstSeed}: each valid response was parsed; of those mutated,` +
+    ` ${counts.response} were responses, ${counts.error} errors, and ${counts.waits} waited for more`,
+);
