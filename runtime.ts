@@ -967,7 +967,7 @@ function* readChunks(input: Input): Parser<Uint8Array> {
   let length = 0;
   for (;;) {
     const line = yield* readLine(input, "chunk-size line", limits.chunkSizeLine);
-    const [, digits] = /^([\da-f]+)[ \t]*(?:;[^\0]*)?$/i.exec(line) ?? [];
+    const [, digits] = /^([\da-f]+)[ \t]*(?:;[^\0\r]*)?$/i.exec(line) ?? [];
     if (digits === undefined) throw malformed(`chunk-size line ${stringify(line)}`);
     const size = parseInt(digits, 16);
     if (size === 0) break;
@@ -982,7 +982,8 @@ function* readChunks(input: Input): Parser<Uint8Array> {
     const [cr, lf] = yield* readBytes(input, 2);
     if (cr !== CR || lf !== LF) throw malformed(`no line end after a chunk of ${size} bytes`);
   }
-  yield* readSection(input, "trailer section", limits.trailerSection);
+  const trailers = yield* readSection(input, "trailer section", limits.trailerSection);
+  checkFieldLines(trailers.subarray(0, trailers.length - 2));
   return body.subarray(0, length);
 }
 
@@ -1081,11 +1082,12 @@ interface Head {
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-4 for the status line, and section 5 for field lines */
 function parseHead(section: Uint8Array): Head {
-  const headers = section.subarray(endOfLine(section, 0), section.length - 2);
-  const statusLine = decoder.decode(section.subarray(0, section.length - 2 - headers.length)).trimEnd();
+  const fields = endOfLine(section, 0);
+  const headers = section.subarray(fields, section.length - 2);
+  const statusLine = decoder.decode(section.subarray(0, fields - 2));
   const [, minorVersion, status] = /^HTTP\/1\.(\d) ([1-5]\d\d)(?: [^\0\r]*)?$/.exec(statusLine) ?? [];
   if (status === undefined) throw malformed(`status line ${stringify(statusLine)}`);
-  for (let start = 0; start < headers.length; start = endOfLine(headers, start)) checkFieldLine(headers, start);
+  checkFieldLines(headers);
 
   const codings = fieldValues(headers, "Transfer-Encoding");
   const lengths = fieldValues(headers, "Content-Length");
@@ -1110,14 +1112,15 @@ function parseContentLength(values: string[]): number | undefined {
   return Number(value);
 }
 
-/** Refuses what is not a field name, a colon without white space before it, and a value without control characters. */
-function checkFieldLine(headers: Uint8Array, start: number): void {
-  const end = endOfLine(headers, start);
-  const line = headers.subarray(start, end - 2);
-  let colon = 0;
-  while (isTokenByte(line[colon])) colon++;
-  if (colon === 0 || line[colon] !== COLON || line.includes(CR) || line.includes(0)) {
-    throw malformed(`field line ${stringify(decoder.decode(line.subarray(0, 200)))}`);
+/** Refuses a line that is not a field name, a colon right behind it, and a value without CR and NUL. */
+function checkFieldLines(lines: Uint8Array): void {
+  for (let start = 0; start < lines.length; start = endOfLine(lines, start)) {
+    const line = lines.subarray(start, endOfLine(lines, start) - 2);
+    let colon = 0;
+    while (isTokenByte(line[colon])) colon++;
+    if (colon === 0 || line[colon] !== COLON || line.includes(CR) || line.includes(0)) {
+      throw malformed(`field line ${stringify(decoder.decode(line.subarray(0, 200)))}`);
+    }
   }
 }
 

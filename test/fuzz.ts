@@ -3,7 +3,7 @@
  *
  * - A valid response, in whatever fragments, is what it was made of.
  * - A mutated one comes to one end, whatever its fragments: a response, an error that says what is wrong, or a wait for
- *   more; and the parser takes no more memory than the limits allow.
+ *   more. It is a response if and only if a second, slower and simpler decoder finds the same one in it.
  *
  * The first case that does not hold is printed with its seed, and the process ends with 1.
  */
@@ -147,6 +147,49 @@ function mutated(bytes: Buffer): Buffer {
   return result;
 }
 
+// ── What they are, said in another way: by regular expressions over the whole of it ──
+
+const fieldLines = "((?:[!#$%&'*+.^_`|~\\w-]+:[^\\0\\r\\n]*\\r\\n)*)\\r\\n";
+const interimHead = new RegExp(`^HTTP/1\\.\\d 1\\d\\d(?: [^\\0\\r\\n]*)?\\r\\n${fieldLines}`);
+const finalHead = new RegExp(`^HTTP/1\\.\\d ([2-5]\\d\\d)(?: [^\\0\\r\\n]*)?\\r\\n${fieldLines}`);
+const chunkSizeLine = /^([\da-f]+)[ \t]*(?:;[^\0\r\n]*)?\r\n/i;
+const trailerSection = new RegExp(`^${fieldLines}`);
+
+/** The response that bytes begin with; `undefined` if they are none, or not the whole of one. */
+function decode(bytes: Buffer, closes: boolean): { status: number; headers: string; body: string } | undefined {
+  let text = bytes.toString("latin1");
+  for (let interim = interimHead.exec(text); interim; interim = interimHead.exec(text)) text = text.slice(interim[0].length);
+  const [head, status, headers] = finalHead.exec(text) ?? [];
+  if (head === undefined || headers === undefined) return undefined;
+  const rest = text.slice(head.length);
+  const members = (name: string) =>
+    [...headers.matchAll(new RegExp(`^${name}:(.*)\r\n`, "gim"))].flatMap(([, value = ""]) => value.split(",").map((member) => member.replace(/^[ \t]+|[ \t]+$/g, "")));
+  const codings = members("transfer-encoding");
+  const lengths = members("content-length");
+  if (codings.length > 0 && codings.join().toLowerCase() !== "chunked") return undefined;
+  if (!lengths.every((length) => /^\d+$/.test(length) && length === lengths[0] && Number(length) <= 1 << 26)) return undefined;
+
+  const response = (body: string) => ({ status: Number(status), headers, body });
+  if (status === "204" || status === "304") return response("");
+  if (codings.length > 0) return decodeChunks(rest, response);
+  if (lengths.length === 0) return closes ? response(rest) : undefined;
+  return rest.length >= Number(lengths[0]) ? response(rest.slice(0, Number(lengths[0]))) : undefined;
+}
+
+function decodeChunks<Result>(text: string, response: (body: string) => Result): Result | undefined {
+  let body = "";
+  for (let rest = text; ; ) {
+    const [line, digits = ""] = chunkSizeLine.exec(rest) ?? [];
+    if (line === undefined) return undefined;
+    const size = parseInt(digits, 16);
+    rest = rest.slice(line.length);
+    if (size === 0) return trailerSection.test(rest) ? response(body) : undefined;
+    if (rest.slice(size, size + 2) !== "\r\n") return undefined;
+    body += rest.slice(0, size);
+    rest = rest.slice(size + 2);
+  }
+}
+
 // ── What becomes of them ──
 
 function fragments(bytes: Buffer): Buffer[] {
@@ -200,6 +243,7 @@ function check(): void {
   const closes = chance(0.5);
   const whole = parse([broken], closes);
   for (let cuts = 0; cuts < 3; cuts++) assert.deepEqual(withoutPersistence(parse(fragments(broken), closes)), withoutPersistence(whole));
+  assert.deepEqual("response" in whole ? withoutPersistence(whole) : undefined, decode(broken, closes));
   counts["error" in whole ? "error" : "response" in whole ? "response" : "waits"]++;
 }
 
