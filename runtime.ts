@@ -324,7 +324,7 @@ let stage: "initializing" | "serving" | "ending" = "initializing";
 /** The invocations that were received and that the service does not hold for finished. */
 const inFlight = new Set<Invocation>();
 
-/** Gives up on the handler that runs: {@link handle}. */
+/** Gives up on the handler, while one runs: {@link handle}. */
 let abandon: (() => void) | undefined;
 
 process.on("uncaughtException", escaped);
@@ -359,9 +359,7 @@ async function serve(handler: RawHandler, authority: string, onShutdown: RunOpti
 
 async function invoke(handler: RawHandler, invocation: Invocation, { headers, body }: HttpResponse): Promise<void> {
   inFlight.add(invocation);
-  invocation.client.hold(false);
   const outcome = await handle(handler, headers, body);
-  invocation.client.hold(true);
   if ("error" in outcome) logError(invocation.id, outcome.error);
   await answer(invocation, outcome);
   inFlight.delete(invocation);
@@ -382,15 +380,17 @@ function createInvocation(client: HttpClient, headers: Uint8Array): Invocation {
 type Outcome = { reply: Reply } | { error: unknown };
 
 /**
- * Runs a handler until it settles, or until it is seen that it never can: while it runs, the connection does not hold
- * the event loop, so if that runs empty, nothing is left that could wake the handler.
+ * Runs a handler until it settles, or until it is seen that it never can: while it runs, no request is under way that
+ * would hold the event loop, so if that runs empty, nothing is left that could wake the handler.
  */
-function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array): Promise<Outcome> {
-  return new Promise((resolve) => {
+async function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array): Promise<Outcome> {
+  const outcome = await new Promise<Outcome>((resolve) => {
     const message = "the handler can never settle: it waits, and nothing is left in the event loop that could wake it";
     abandon = () => resolve({ error: runtimeError("Runtime.NeverSettled", message) });
     void settle(handler, headers, body, resolve);
   });
+  abandon = undefined;
+  return outcome;
 }
 
 async function settle(
@@ -511,9 +511,8 @@ const shutdownBudget = 250;
 /** Registers an internal extension, without which the service sends no SIGTERM. The function is served without it, too. */
 async function registerForShutdown(authority: string, onShutdown: () => void | Promise<void>): Promise<void> {
   process.on("SIGTERM", () => void shutDown(onShutdown));
-  const client = createHttpClient(authority);
-  client.hold(false);
   try {
+    const client = createHttpClient(authority);
     const response = await client.request({
       method: "POST",
       target: `${extensionPath}/register`,
@@ -535,7 +534,7 @@ const extensionPath = "/2020-01-01/extension";
 async function awaitExtensionEvent(client: HttpClient, identifier: string): Promise<void> {
   try {
     const fields = `${userAgent}Lambda-Extension-Identifier: ${identifier}\r\n`;
-    const response = await client.request({ method: "GET", target: `${extensionPath}/event/next`, fields });
+    const response = await client.request({ method: "GET", target: `${extensionPath}/event/next`, fields, background: true });
     if (response.status !== 200) throw new Error(`it was answered ${summary(response)}`);
   } catch (error) {
     log("ERROR", undefined, `onShutdown may not be called, since GET /extension/event/next failed: ${describe(error).errorMessage}`);
@@ -717,7 +716,8 @@ function writeLine(line: string): void {
 
 // ── An HTTP/1.1 client for one local server: connection, response parser, chunks ────────────────────────────────────
 //
-// One request at a time over one connection, which is kept alive. It knows nothing of what it is used for.
+// One request at a time over one connection, which is kept alive, and holds the event loop only while a request is under
+// way. It knows nothing of what it is used for.
 
 interface HttpRequest {
   method: string;
@@ -727,6 +727,8 @@ interface HttpRequest {
   body?: Bytes;
   /** How long to wait for the response, in ms; without end unless given. */
   timeout?: number;
+  /** Whether the event loop may end before the response; it is held until then unless this is given. */
+  background?: boolean;
 }
 
 interface HttpResponse {
@@ -748,8 +750,6 @@ interface HttpClient {
    *   response that breaks off or is not HTTP/1.1, and on one that does not come in time.
    */
   request(request: HttpRequest): Promise<HttpResponse>;
-  /** Says whether the connection holds the event loop, as it does at first. */
-  hold(held: boolean): void;
 }
 
 /** A request whose response is awaited. */
@@ -774,15 +774,6 @@ function createHttpClient(authority: string): HttpClient {
   /** What the socket has not taken yet of the request. */
   let unsent: Uint8Array[] = [];
 
-  /** Whether the connection, and every later one, holds the event loop. */
-  let holds = true;
-
-  function hold(held: boolean): void {
-    holds = held;
-    if (held) socket?.ref();
-    else socket?.unref();
-  }
-
   async function request(request: HttpRequest): Promise<HttpResponse> {
     const message = serialize(authority, request);
     if (!socket) await connect();
@@ -801,10 +792,7 @@ function createHttpClient(authority: string): HttpClient {
         port,
         socket: {
           binaryType: "uint8array",
-          open(opened) {
-            socket = opened;
-            hold(holds);
-          },
+          open: (opened) => void (socket = opened),
           data: (from, piece) => (from === socket ? receive(piece) : undefined),
           drain: (from) => (from === socket ? send() : undefined),
           close: (from, error) => (from === socket ? closed(error) : undefined),
@@ -816,7 +804,10 @@ function createHttpClient(authority: string): HttpClient {
     }
   }
 
-  function roundTrip({ method, target, timeout }: HttpRequest, message: Uint8Array[]): Promise<ParsedResponse | undefined> {
+  function roundTrip(request: HttpRequest, message: Uint8Array[]): Promise<ParsedResponse | undefined> {
+    const { method, target, timeout, background } = request;
+    if (background) socket?.unref();
+    else socket?.ref();
     unsent = message.slice();
     send(); // before anything that can be done while the request is on its way
     return new Promise((resolve, reject) => {
@@ -873,6 +864,7 @@ function createHttpClient(authority: string): HttpClient {
 
   function finish(current: Exchange): Exchange {
     clearTimeout(current.timer);
+    socket?.unref();
     exchange = undefined;
     return current;
   }
@@ -883,7 +875,7 @@ function createHttpClient(authority: string): HttpClient {
     discarded?.terminate();
   }
 
-  return { connect, request, hold };
+  return { connect, request };
 }
 
 function parseAuthority(authority: string): { hostname: string; port: number } {

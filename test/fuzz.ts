@@ -158,22 +158,31 @@ const trailerSection = new RegExp(`^${fieldLines}`);
 /** The response that bytes begin with; `undefined` if they are none, or not the whole of one. */
 function decode(bytes: Buffer, closes: boolean): { status: number; headers: string; body: string } | undefined {
   let text = bytes.toString("latin1");
-  for (let interim = interimHead.exec(text); interim; interim = interimHead.exec(text)) text = text.slice(interim[0].length);
-  const [head, status, headers] = finalHead.exec(text) ?? [];
-  if (head === undefined || headers === undefined) return undefined;
+  for (let interim = interimHead.exec(text); interim; interim = interimHead.exec(text)) {
+    if (!framingOf(interim[1] ?? "")) return undefined;
+    text = text.slice(interim[0].length);
+  }
+  const [head = "", status, headers = ""] = finalHead.exec(text) ?? [];
+  const framing = framingOf(headers);
+  if (head === "" || !framing) return undefined;
   const rest = text.slice(head.length);
+  const response = (body: string) => ({ status: Number(status), headers, body });
+  if (status === "204" || status === "304") return response("");
+  if (framing.chunked) return decodeChunks(rest, response);
+  if (framing.length === undefined) return closes ? response(rest) : undefined;
+  return rest.length >= framing.length ? response(rest.slice(0, framing.length)) : undefined;
+}
+
+/** How a body is delimited; `undefined` if that is said in a way that is to be refused. */
+function framingOf(headers: string): { chunked: boolean; length: number | undefined } | undefined {
   const members = (name: string) =>
     [...headers.matchAll(new RegExp(`^${name}:(.*)\r\n`, "gim"))].flatMap(([, value = ""]) => value.split(",").map((member) => member.replace(/^[ \t]+|[ \t]+$/g, "")));
   const codings = members("transfer-encoding");
-  const lengths = members("content-length");
+  const [length, ...others] = members("content-length");
   if (codings.length > 0 && codings.join().toLowerCase() !== "chunked") return undefined;
-  if (!lengths.every((length) => /^\d+$/.test(length) && length === lengths[0] && Number(length) <= 1 << 26)) return undefined;
-
-  const response = (body: string) => ({ status: Number(status), headers, body });
-  if (status === "204" || status === "304") return response("");
-  if (codings.length > 0) return decodeChunks(rest, response);
-  if (lengths.length === 0) return closes ? response(rest) : undefined;
-  return rest.length >= Number(lengths[0]) ? response(rest.slice(0, Number(lengths[0]))) : undefined;
+  if (length !== undefined && !(/^\d+$/.test(length) && Number(length) <= 1 << 26)) return undefined;
+  if (others.some((other) => other !== length)) return undefined;
+  return { chunked: codings.length > 0, length: length === undefined ? undefined : Number(length) };
 }
 
 function decodeChunks<Result>(text: string, response: (body: string) => Result): Result | undefined {

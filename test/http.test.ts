@@ -260,6 +260,8 @@ for (const [kind, bytes, complaint] of [
   ["a negative chunk size", `${head("Transfer-Encoding: chunked\r\n")}-1\r\n`, /chunk-size line "-1"/],
   ["an empty chunk size", `${head("Transfer-Encoding: chunked\r\n")}\r\n`, /chunk-size line ""/],
   ["a chunk of more than 64 MiB", `${head("Transfer-Encoding: chunked\r\n")}4000001\r\n`, /a body of more than 67108864 bytes/],
+  ["chunks of more than 64 MiB together", `${head("Transfer-Encoding: chunked\r\n")}1\r\n{\r\n4000000\r\n`, /a body of more than 67108864 bytes/],
+  ["a body of more than 64 MiB that the connection would end", Buffer.concat([Buffer.from(head()), Buffer.alloc((64 << 20) + 1)]), /a body of more than 67108864 bytes/],
   ["a chunk size over 2^53", `${head("Transfer-Encoding: chunked\r\n")}20000000000001\r\n`, /a body of more than 67108864 bytes/],
   ["a chunk that is longer than its size", `${head("Transfer-Encoding: chunked\r\n")}1\r\n{}\r\n0\r\n\r\n`, /no line end after a chunk of 1 bytes/],
   ["a chunk that ends in a CR alone", `${head("Transfer-Encoding: chunked\r\n")}2\r\n{}\rx0\r\n\r\n`, /no line end after a chunk of 2 bytes/],

@@ -144,11 +144,17 @@ for (const [name, body, path] of [["echo", "{}", "response"], ["errors", '"Error
   }
 }
 
-test("a reply over the limit of the service is sent all the same: the service decides", async () => {
+test("a reply over the limit is sent all the same; when it is refused, the log names size and limit, and the next invocation is served", async () => {
   await using sandbox = await Sandbox.start("size");
   const size = 6 * 1024 * 1024 + 101;
-  const reply = await sandbox.invoke({ id: "1", body: String(size) });
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  await next.send(event({ id: "1", body: String(size) }));
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
   assert.equal(reply.body.length, size);
+  await reply.send(answer(413));
+  assert.equal((await sandbox.invoke({ id: "2", body: "3" })).body.toString(), "xxx");
+  const { stderr } = await sandbox.stop();
+  assert.match(stderr, /^\S+\t1\tERROR\tthe reply of 6291557 bytes is too large, so the invocation has failed; the limit is 6291556 bytes\n$/);
 });
 
 test("what a raw handler returns has to be bytes or a string", async () => {
@@ -172,14 +178,30 @@ for (const how of ["timer", "rejection"]) {
   });
 }
 
-test("an error that escapes between two invocations is logged and ends the process", async () => {
+for (const how of ["a timer", "a promise"]) {
+  test(`an error that escapes from ${how} between two invocations is logged and ends the process`, async () => {
+    await using sandbox = await Sandbox.start("escaped");
+    await sandbox.invoke({ body: JSON.stringify(`${how}, later`) });
+    await sandbox.api.request("GET", "/invocation/next");
+    const { status, stderr } = await sandbox.exited;
+    assert.equal(status, 1);
+    assert.match(stderr, /^\S+\t\tERROR\tRangeError: between invocations\r[^\n]*\n$/);
+    assert.equal(sandbox.api.unexpected, 0);
+  });
+}
+
+test("an error that escapes while the reply is on its way ends the process once the reply is delivered", async () => {
   await using sandbox = await Sandbox.start("escaped");
-  await sandbox.invoke({ body: '"later"' });
-  await sandbox.api.request("GET", "/invocation/next");
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  await next.send(event({ id: "1", body: '"a timer, later"' }));
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  await Bun.sleep(100);
+  assert.equal(sandbox.process.exitCode, null);
+  await reply.send(accepted);
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 1);
-  assert.match(stderr, /^\S+\t\tERROR\tRangeError: between invocations\r[^\n]*\n$/);
-  assert.equal(sandbox.api.unexpected, 0);
+  assert.match(stderr, /^\S+\t1\tERROR\tRangeError: between invocations\r[^\n]*\n$/);
+  assert.equal(sandbox.api.unexpected, 0, "neither an error report nor another event");
 });
 
 test("a report that is refused is only logged, and the process ends all the same", async () => {

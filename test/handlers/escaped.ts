@@ -1,11 +1,20 @@
 import { json, run } from "../../runtime.ts";
 
+const escapes: Record<string, () => void> = {
+  timer: () => void setTimeout(() => fail("from a timer"), 1),
+  rejection: () => void Promise.reject(new RangeError("from a promise")),
+  "a timer, later": () => void setTimeout(() => fail("between invocations"), 50),
+  "a promise, later": () => void Bun.sleep(50).then(() => fail("between invocations")),
+};
+
+function fail(message: string): never {
+  throw new RangeError(message);
+}
+
 // The event is how the error escapes.
 run(
   json(async (how: string) => {
-    if (how === "timer") setTimeout(() => { throw new RangeError("from a timer"); }, 1);
-    if (how === "rejection") void Promise.reject(new RangeError("from a promise"));
-    if (how === "later") setTimeout(() => { throw new RangeError("between invocations"); }, 50);
-    if (how !== "later") await new Promise((resolve) => setTimeout(resolve, 5_000));
+    escapes[how]?.();
+    if (!how.endsWith("later")) await Bun.sleep(5_000);
   }),
 );
