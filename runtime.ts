@@ -800,6 +800,7 @@ function createHttpClient(authority: string): HttpClient {
       });
     } catch (cause) {
       const { message, code } = cause as Error & { code?: string };
+      if (code === "ECONNRESET") return; // it was there, and is already broken: what a request finds is no connection
       throw new Error(`cannot connect to ${authority}: ${message} (${code})`, { cause });
     }
   }

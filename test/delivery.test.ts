@@ -1,22 +1,12 @@
 /** The promise of the whole: each event is answered exactly once, or the process has ended with a message. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { randomFrom } from "./random.ts";
 import { accepted, answer, chunkedEvent, event, RuntimeApi, type Connection, type ReceivedRequest } from "./runtime-api.ts";
 import { Sandbox, type Exit } from "./sandbox.ts";
 
 const invocations = 100_000;
 const faultRate = 0.02;
-
-/** A deterministic sequence of numbers from 0 to 1 (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let bits = Math.imul(state ^ (state >>> 15), 1 | state);
-    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
-    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const breaks: ((connection: Connection) => void)[] = [(connection) => connection.end(), (connection) => connection.reset()];
 
@@ -62,6 +52,7 @@ test(`over ${invocations} invocations with random faults, each is answered exact
         else
           await oneOf([
             () => oneOf(breaks)(connection), // before the event
+            () => (api.resetNextConnections(1), oneOf(breaks)(connection)), // and so is the connection that replaces it
             () => received.send(bytes.subarray(0, cut), bytes.subarray(cut)),
             () => received.send(bytes).then(() => oneOf(breaks)(connection)), // behind the event
             () => received.send(bytes.subarray(0, cut)).then(() => oneOf(breaks)(connection)), // in the middle of it
@@ -88,6 +79,7 @@ test(`over ${invocations} invocations with random faults, each is answered exact
       } else {
         await oneOf([
           () => oneOf(breaks)(connection), // lost on the way
+          () => (api.resetNextConnections(1), oneOf(breaks)(connection)), // and so is the connection that replaces it
           () => (takes(), oneOf(breaks)(connection)), // taken, but the answer is lost
           () => (takes(), received.send(reply.subarray(0, cut), reply.subarray(cut))),
           () => (takes(), received.send(reply).then(() => oneOf(breaks)(connection))),

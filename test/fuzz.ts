@@ -12,6 +12,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { randomFrom } from "./random.ts";
 
 interface ParsedResponse {
   status: number;
@@ -35,16 +36,9 @@ async function importParser(): Promise<{ parseResponse(): Parser }> {
   }
 }
 
-// ── Chance, from a seed (mulberry32) ──
+// ── Chance, from a seed ──
 
-let state = 0;
-
-function random(): number {
-  state = (state + 0x6d2b79f5) | 0;
-  let bits = Math.imul(state ^ (state >>> 15), 1 | state);
-  bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
-  return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
-}
+let random = randomFrom(0);
 
 const below = (limit: number) => Math.floor(random() * limit);
 const chance = (probability: number) => random() < probability;
@@ -264,7 +258,7 @@ const deadline = performance.now() + Number(values.seconds ?? Infinity) * 1_000;
 
 let seed = firstSeed;
 for (; seed - firstSeed < cases && performance.now() < deadline; seed++) {
-  state = seed;
+  random = randomFrom(seed);
   try {
     check();
   } catch (error) {

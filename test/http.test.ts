@@ -173,43 +173,6 @@ test("a Content-Length may be repeated if it is the same", async () => {
   await echoes(sandbox, [head("Content-Length: 2\r\nContent-Length: 2, 2\r\n") + "{}"], Buffer.from("{}"));
 });
 
-test("a connection that closes before the response is replaced once, and the request sent again", async () => {
-  await using sandbox = await Sandbox.start("echo");
-  const first = await sandbox.api.request("GET", "/invocation/next");
-  first.connection.reset();
-  const second = await sandbox.api.request("GET", "/invocation/next");
-  await second.send(event({ id: "1", body: "abc" }));
-  const reply = await sandbox.api.request("POST", "/invocation/1/response");
-  reply.connection.end();
-  const again = await sandbox.api.request("POST", "/invocation/1/response");
-  assert.ok(again.raw.equals(reply.raw));
-  await again.send(accepted);
-  await sandbox.stop();
-  assert.equal(sandbox.api.connections.length, 3);
-});
-
-test("a connection that closes twice before the response ends the process", async () => {
-  await using sandbox = await Sandbox.start("echo");
-  for (let attempt = 0; attempt < 2; attempt++) (await sandbox.api.request("GET", "/invocation/next")).connection.end();
-  const { status, stderr } = await sandbox.exited;
-  assert.equal(status, 1);
-  assert.match(stderr, /\tFATAL\t127\.0\.0\.1:\d+ twice closed the connection instead of answering GET \S+\/invocation\/next\n$/);
-  assert.equal(sandbox.api.unexpected, 0);
-});
-
-test("a connection that closes while the handler runs is replaced without a word, and the reply delivered once", async () => {
-  await using sandbox = await Sandbox.start("wait");
-  const next = await sandbox.api.request("GET", "/invocation/next");
-  await next.send(event({ id: "1", body: "50" }));
-  next.connection.end();
-  const reply = await sandbox.api.request("POST", "/invocation/1/response");
-  assert.notEqual(reply.connection, next.connection);
-  await reply.send(accepted);
-  const { stderr } = await sandbox.stop();
-  assert.equal(stderr, "");
-  assert.equal(sandbox.api.connections.length, 2);
-});
-
 for (const [kind, cut] of [
   ["in the status line", "HTTP/1.1 2"],
   ["in the header section", "HTTP/1.1 200 OK\r\nA: b\r\n"],

@@ -59,6 +59,15 @@ for (const [how, method] of Object.entries(breaks) as ["closed" | "reset", "end"
   });
 }
 
+test("a connection that closes twice before the response ends the process", async () => {
+  await using sandbox = await Sandbox.start("echo");
+  for (let attempt = 0; attempt < 2; attempt++) (await sandbox.api.request("GET", "/invocation/next")).connection.end();
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 1);
+  assert.match(stderr, /\tFATAL\t127\.0\.0\.1:\d+ twice closed the connection instead of answering GET \S+\/invocation\/next\n$/);
+  assert.equal(sandbox.api.unexpected, 0);
+});
+
 test("a connection that is reset in the middle of a large reply is replaced, and the whole reply sent again", async () => {
   await using sandbox = await Sandbox.start("size");
   const next = await sandbox.api.request("GET", "/invocation/next");

@@ -171,6 +171,12 @@ export class RuntimeApi implements AsyncDisposable {
     return this.runtimeRequests.length + this.extensionRequests.length;
   }
 
+  /** Fails every test that waits for a further request, since there will be none. */
+  abandon(reason: Error): void {
+    this.runtimeRequests.close(reason);
+    this.extensionRequests.close(reason);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.server.close();
     for (const connection of this.connections) connection.reset();
@@ -180,7 +186,8 @@ export class RuntimeApi implements AsyncDisposable {
 /** What comes in is taken out in its order, by whoever asked first. */
 class Queue<Item> {
   private readonly items: Item[] = [];
-  private readonly takers: ((item: Item) => void)[] = [];
+  private readonly takers: PromiseWithResolvers<Item>[] = [];
+  private closedBecause: Error | undefined;
 
   get length(): number {
     return this.items.length;
@@ -188,13 +195,22 @@ class Queue<Item> {
 
   push(item: Item): void {
     const taker = this.takers.shift();
-    if (taker) taker(item);
+    if (taker) taker.resolve(item);
     else this.items.push(item);
   }
 
-  shift(): Promise<Item> {
+  async shift(): Promise<Item> {
     const item = this.items.shift();
-    return item === undefined ? new Promise((resolve) => this.takers.push(resolve)) : Promise.resolve(item);
+    if (item !== undefined) return item;
+    if (this.closedBecause) throw this.closedBecause;
+    const taker = Promise.withResolvers<Item>();
+    this.takers.push(taker);
+    return taker.promise;
+  }
+
+  close(reason: Error): void {
+    this.closedBecause = reason;
+    for (const taker of this.takers.splice(0)) taker.reject(reason);
   }
 }
 

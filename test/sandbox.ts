@@ -62,7 +62,9 @@ export class Sandbox implements AsyncDisposable {
   /** @param name of a file in test/handlers, or the path of an executable */
   static async start(name: string, env: Record<string, string> = {}, api?: RuntimeApi): Promise<Sandbox> {
     const emulator = api ?? (await RuntimeApi.start());
-    return new Sandbox(emulator, spawn(name, [], { AWS_LAMBDA_RUNTIME_API: emulator.address, ...env }));
+    const sandbox = new Sandbox(emulator, spawn(name, [], { AWS_LAMBDA_RUNTIME_API: emulator.address, ...env }));
+    if (!api) void sandbox.exited.then(({ status, stderr }) => emulator.abandon(new Error(`${name} has ended with ${status}: ${stderr}`)));
+    return sandbox;
   }
 
   /** Sends one event and accepts the answer, whether a reply or an error report: the request that brought it. */
