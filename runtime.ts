@@ -28,8 +28,22 @@ const { env } = process;
 /** What goes out: bytes as they are, a string as UTF-8. */
 export type Bytes = Uint8Array | string;
 
-/** What a raw handler answers with. It is sent however large it is: the limit, 6 MiB + 100 bytes, is the service's. */
-export type Reply = Bytes;
+/**
+ * A reply that is sent while it is being made, chunk by chunk, and no faster than it is taken.
+ *
+ * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
+ */
+export interface Streamed {
+  /** `application/octet-stream` unless given. */
+  contentType?: string;
+  body: AsyncIterable<Bytes>;
+}
+
+/**
+ * What a raw handler answers with: bytes or a string, or a stream, of which an async generator and a `ReadableStream` are
+ * the usual ones. It is sent however large it is: the limits, 6 MiB + 100 bytes and 200 MB streamed, are the service's.
+ */
+export type Reply = Bytes | Streamed | AsyncIterable<Bytes>;
 
 /**
  * A handler of bytes.
@@ -115,7 +129,7 @@ export interface ClientContext {
   env: { platformVersion: string; platform: string; make: string; model: string; locale: string };
 }
 
-// ── The public face: run, json, header ──────────────────────────────────────────────────────────────────────────────
+// ── The public face: run, json, http, header ────────────────────────────────────────────────────────────────────────
 
 /**
  * Serves invocations with a handler, or with the one of several that the function's configured handler name
@@ -157,7 +171,8 @@ function pickHandler(handlers: Record<string, RawHandler>, name: string | undefi
  * Makes a raw handler of one that takes an event as a value and returns a value.
  *
  * An empty body is `null`, a byte order mark is skipped, and `undefined` is sent as `null`. A body that is not JSON in
- * UTF-8 is reported as `Runtime.UnmarshalError`, a result that cannot be JSON as `Runtime.MarshalError`.
+ * UTF-8 is reported as `Runtime.UnmarshalError`, a result that cannot be JSON as `Runtime.MarshalError`. A result that is
+ * async-iterable, or whose `body` is, is a stream and not JSON: {@link Reply}.
  *
  * @param handler May also be typed with the `Handler` of `@types/aws-lambda`. There are no callbacks, so what comes
  *   after the context is a function that throws.
@@ -167,15 +182,11 @@ export function json<Event, Result>(
   handler: (event: Event, context: Context, ...callback: never[]) => Result | Promise<Result> | void,
 ): RawHandler {
   const call = handler as (event: Event, context: Context, callback: () => never) => unknown;
-  return async (headers, body) => {
-    const event = unmarshal(body) as Event;
-    const [context, release] = createContext(headers);
-    try {
-      return marshal(await call(event, context, refuseCallback));
-    } finally {
-      release();
-    }
-  };
+  return (headers, body) =>
+    withContext(headers, async (context) => {
+      const result = await call(unmarshal(body) as Event, context, refuseCallback);
+      return asStreamed(result) ?? marshal(result);
+    });
 }
 
 function unmarshal(body: Uint8Array): unknown {
@@ -200,6 +211,39 @@ function marshal(result: unknown): string {
 }
 
 /**
+ * Makes a raw handler of one for web requests, as Hono, Elysia and plain `fetch` functions are.
+ *
+ * It takes the events of function URLs, API Gateway (REST and HTTP APIs) and Application Load Balancers, and answers each
+ * in its own shape; an event that is none of these is reported as `Runtime.UnmarshalError`. Locally it also takes
+ * `'GET /path?query'`. Whatever `fetch` throws is an error of the invocation.
+ *
+ * @param fetch Its request has the URL, the header fields and the body that the client sent; the path of a REST API comes
+ *   without its stage. `request.signal` is {@link Context.signal}.
+ * @param options `streaming` sends the response while it is being made, for function URLs in `RESPONSE_STREAM` mode.
+ * @see https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
+ * @see https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+ * @see https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
+ * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
+ * @example run(http((request) => new Response(`You asked for ${request.url}`)));
+ */
+export function http<Event = unknown>(
+  fetch: (request: Request, context: Context, event: Event) => Response | Promise<Response>,
+  { streaming = false }: { streaming?: boolean } = {},
+): RawHandler {
+  return (headers, body) =>
+    withContext(headers, async (context) => {
+      const event = asWebEvent(unmarshalWebEvent(body));
+      const request = toRequest(event);
+      Object.defineProperty(request, "signal", { get: () => context.signal });
+      const response: unknown = await fetch(request, context, event as Event);
+      if (!(response instanceof Response)) {
+        throw runtimeError("Runtime.MarshalError", `fetch has returned ${kindOf(response)}, not a Response`);
+      }
+      return streaming ? streamResponse(response, request.method) : stringify(await toResult(response, request.method, event));
+    });
+}
+
+/**
  * The value of a header.
  *
  * @param headers A header section, as a raw handler gets it.
@@ -212,6 +256,155 @@ export function header(headers: Uint8Array, name: string): string | undefined {
   return start < 0 ? undefined : fieldValue(headers, name, start) || undefined;
 }
 
+// ── Web events: what http makes of them ─────────────────────────────────────────────────────────────────────────────
+
+/** The members that are read here of the four kinds of event. */
+interface WebEvent {
+  httpMethod?: string;
+  path?: string;
+  rawPath?: string;
+  rawQueryString?: string;
+  cookies?: string[];
+  headers?: Record<string, string | undefined> | null;
+  multiValueHeaders?: Record<string, string[] | undefined> | null;
+  queryStringParameters?: Record<string, string | undefined> | null;
+  multiValueQueryStringParameters?: Record<string, string[] | undefined> | null;
+  requestContext: { http?: { method: string }; elb?: unknown; domainName?: string };
+  body?: string | null;
+  isBase64Encoded?: boolean;
+}
+
+/** In local mode the event may be a request line: `GET /path?query`. */
+function unmarshalWebEvent(body: Uint8Array): unknown {
+  const requestLine = /^([A-Z]+) (\/[^\s?]*)(?:\?(\S*))?$/;
+  const [, method, rawPath, rawQueryString = ""] = requestLine.exec(decoder.decode(body.subarray(0, 10_000))) ?? [];
+  if (method === undefined) return unmarshal(body);
+  return { version: "2.0", rawPath, rawQueryString, headers: { host: "localhost" }, requestContext: { http: { method, path: rawPath } } };
+}
+
+function asWebEvent(value: unknown): WebEvent {
+  if (isObject(value) && isObject(value.requestContext)) {
+    const { http } = value.requestContext;
+    const isVersion2 = isObject(http) && typeof http.method === "string" && typeof value.rawPath === "string";
+    const isOther = typeof value.httpMethod === "string" && typeof value.path === "string";
+    if (isVersion2 || isOther) return value as unknown as WebEvent;
+  }
+  const expected = "the event of a function URL, of API Gateway (version 1.0 or 2.0), or of an Application Load Balancer";
+  const received = isObject(value) ? `an object with ${Object.keys(value).join(", ") || "no members"}` : kindOf(value);
+  throw runtimeError("Runtime.UnmarshalError", `http expects ${expected}, and got ${received}`);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
+/** The version of API Gateway's payload format, of which function URLs use 2.0; or a load balancer. */
+function kindOfEvent({ requestContext }: WebEvent): "2.0" | "1.0" | "alb" {
+  return requestContext.http ? "2.0" : requestContext.elb ? "alb" : "1.0";
+}
+
+function toRequest(event: WebEvent): Request {
+  const headers = requestHeaders(event);
+  const scheme = headers.get("x-forwarded-proto") ?? "https";
+  const host = headers.get("host") ?? event.requestContext.domainName ?? "localhost";
+  const path = event.rawPath ?? event.path?.replaceAll(/[?#]/g, encodeURIComponent);
+  const query = queryString(event);
+  const method = event.requestContext.http?.method ?? event.httpMethod ?? "";
+  const content = method === "GET" || method === "HEAD" ? null : (event.body ?? null);
+  const body = content !== null && event.isBase64Encoded ? Uint8Array.fromBase64(content) : content;
+  return new Request(`${scheme}://${host}${path}${query === "" ? "" : `?${query}`}`, { method, headers, body });
+}
+
+function requestHeaders({ headers, multiValueHeaders, cookies }: WebEvent): Headers {
+  const result = new Headers();
+  for (const [name, values] of Object.entries(multiValueHeaders ?? headers ?? {})) {
+    for (const value of [values].flat()) if (value !== undefined) result.append(name, toByteString(value));
+  }
+  if (cookies && cookies.length > 0) result.set("cookie", toByteString(cookies.join("; ")));
+  return result;
+}
+
+/** In web headers a character is a byte; what does not fit is sent as the bytes of its UTF-8. */
+function toByteString(value: string): string {
+  if (!/[^\0-\xff]/.test(value)) return value;
+  return Array.from(encoder.encode(value), (byte) => String.fromCharCode(byte)).join("");
+}
+
+function queryString(event: WebEvent): string {
+  if (event.rawQueryString !== undefined) return event.rawQueryString;
+  // API Gateway has decoded names and values, a load balancer has not.
+  const encode = kindOfEvent(event) === "alb" ? (text: string) => text : encodeURIComponent;
+  const parameters = Object.entries(event.multiValueQueryStringParameters ?? event.queryStringParameters ?? {});
+  return parameters.flatMap(([name, values]) => [values].flat().map((value = "") => `${encode(name)}=${encode(value)}`)).join("&");
+}
+
+async function toResult(response: Response, method: string, event: WebEvent): Promise<object> {
+  const { status, statusText } = response;
+  const headers = joinedHeaders(response);
+  const cookies = response.headers.getSetCookie();
+  const result = { statusCode: status, ...(hasBody(response, method) ? await toResultBody(response, headers) : { body: "", isBase64Encoded: false }) };
+  const kind = kindOfEvent(event);
+  if (kind === "2.0") return { ...result, headers, cookies };
+
+  const multiValueHeaders: Record<string, string[]> = {};
+  for (const [name, value] of Object.entries(headers)) multiValueHeaders[name] = [value];
+  if (cookies.length > 0) multiValueHeaders["set-cookie"] = cookies;
+  if (kind === "1.0") return { ...result, multiValueHeaders };
+
+  const statusDescription = `${status} ${statusText}`.trim();
+  if (event.multiValueHeaders) return { ...result, statusDescription, multiValueHeaders };
+  const [cookie, ...lost] = cookies;
+  if (cookie !== undefined) headers["set-cookie"] = cookie;
+  if (lost.length > 0) {
+    log("WARN", undefined, `${lost.length} of the set-cookie fields are lost: the load balancer needs its multi-value headers enabled to take more than one`);
+  }
+  return { ...result, statusDescription, headers };
+}
+
+/** The header fields by name, but for `set-cookie`, the only one whose values cannot be joined. */
+function joinedHeaders({ headers }: Response): Record<string, string> {
+  return Object.fromEntries([...headers].filter(([name]) => name !== "set-cookie"));
+}
+
+/**
+ * Text goes as it is; anything else in base64, and so does text that is compressed or not UTF-8.
+ *
+ * Bun gives a body that is made of a string no content type, so one without is text if it is UTF-8.
+ */
+async function toResultBody(response: Response, headers: Record<string, string>): Promise<{ body: string; isBase64Encoded: boolean }> {
+  const bytes = await response.bytes();
+  const { "content-type": type = "text/plain;charset=utf-8", "content-encoding": coding = "identity" } = headers;
+  const isText = /^text\/|^application\/(?:json|javascript|xml|x-www-form-urlencoded|graphql)\b|\+(?:json|xml)\b/i.test(type);
+  const text = isText && coding.toLowerCase() === "identity" ? utf8Text(bytes) : undefined;
+  headers["content-type"] ??= text === undefined ? "application/octet-stream" : type;
+  return text === undefined ? { body: bytes.toBase64(), isBase64Encoded: true } : { body: text, isBase64Encoded: false };
+}
+
+function utf8Text(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function hasBody({ status, body }: Response, method: string): boolean {
+  return body !== null && method !== "HEAD" && status !== 204 && status !== 304;
+}
+
+/** A prelude with status and header fields, eight NUL bytes, and the body. */
+function streamResponse(response: Response, method: string): Streamed {
+  const headers = joinedHeaders(response);
+  const body = hasBody(response, method) ? response.body : null;
+  if (body) headers["content-type"] ??= "application/octet-stream";
+  const prelude = stringify({ statusCode: response.status, headers, cookies: response.headers.getSetCookie() });
+  async function* chunks(): AsyncGenerator<Bytes> {
+    yield `${prelude}${"\0".repeat(8)}`;
+    if (body) yield* body;
+  }
+  return { contentType: "application/vnd.awslambda.http-integration-response", body: chunks() };
+}
+
 // ── The context of an invocation ────────────────────────────────────────────────────────────────────────────────────
 
 /** How long before the deadline {@link Context.signal} fires, in ms. */
@@ -219,6 +412,28 @@ const signalMargin = 100;
 
 /** The longest time that a timer can be set to, in ms. */
 const longestTimer = 2 ** 31 - 1;
+
+/** Gives a handler its context, which ends with the reply, and with the last chunk of one that is streamed. */
+async function withContext(headers: Uint8Array, handler: (context: Context) => Promise<Bytes | Streamed>): Promise<Reply> {
+  const [context, release] = createContext(headers);
+  let streamed = false;
+  try {
+    const reply = await handler(context);
+    if (isBytes(reply)) return reply;
+    streamed = true;
+    return { ...reply, body: withEnd(reply.body, release) };
+  } finally {
+    if (!streamed) release();
+  }
+}
+
+async function* withEnd(body: AsyncIterable<Bytes>, end: () => void): AsyncGenerator<Bytes> {
+  try {
+    yield* body;
+  } finally {
+    end();
+  }
+}
 
 /** Makes a context that reads each member when it is asked for it, and the function that ends it. */
 function createContext(headers: Uint8Array): [Context, release: () => void] {
@@ -377,41 +592,59 @@ function createInvocation(client: HttpClient, headers: Uint8Array): Invocation {
 }
 
 /** What became of an invocation. */
-type Outcome = { reply: Reply } | { error: unknown };
+type Outcome = { reply: Bytes } | { stream: OpenStream } | { error: unknown };
 
-/**
- * Runs a handler until it settles, or until it is seen that it never can: while it runs, no request is under way that
- * would hold the event loop, so if that runs empty, nothing is left that could wake the handler.
- */
 async function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array): Promise<Outcome> {
-  const outcome = await new Promise<Outcome>((resolve) => {
-    const message = "the handler can never settle: it waits, and nothing is left in the event loop that could wake it";
-    abandon = () => resolve({ error: runtimeError("Runtime.NeverSettled", message) });
-    void settle(handler, headers, body, resolve);
-  });
-  abandon = undefined;
-  return outcome;
-}
-
-async function settle(
-  handler: RawHandler,
-  headers: Uint8Array,
-  body: Uint8Array,
-  resolve: (outcome: Outcome) => void,
-): Promise<void> {
   try {
-    const reply: unknown = await handler(headers, body);
-    if (typeof reply === "string" || reply instanceof Uint8Array) return resolve({ reply });
-    const hint = "a raw handler returns a Uint8Array or a string; to return a value, use run(json(handler))";
+    const reply: unknown = await settled(async () => handler(headers, body));
+    if (isBytes(reply)) return { reply };
+    const streamed = asStreamed(reply);
+    if (streamed) return { stream: await openStream(streamed) };
+    const hint = "a raw handler returns a Uint8Array, a string or a stream of them; to return a value, use run(json(handler))";
     throw runtimeError("Runtime.MarshalError", `the reply is ${kindOf(reply)}: ${hint}`);
   } catch (error) {
-    resolve({ error });
+    return { error };
   }
+}
+
+/**
+ * Waits for what the handler promises, or until it is seen that it can never come: meanwhile the connection does not hold
+ * the event loop, so if that runs empty, nothing is left that could wake the handler.
+ *
+ * @throws What the handler throws, or `Runtime.NeverSettled`.
+ */
+async function settled<Value>(promise: () => Promise<Value>): Promise<Value> {
+  try {
+    return await new Promise<Value>((resolve, reject) => {
+      const message = "the handler can never settle: it waits, and nothing is left in the event loop that could wake it";
+      abandon = () => reject(runtimeError("Runtime.NeverSettled", message));
+      void forward(promise, resolve, reject);
+    });
+  } finally {
+    abandon = undefined;
+  }
+}
+
+async function forward<Value>(promise: () => Promise<Value>, resolve: (value: Value) => void, reject: (error: unknown) => void): Promise<void> {
+  try {
+    resolve(await promise());
+  } catch (error) {
+    reject(error);
+  }
+}
+
+function isBytes(value: unknown): value is Bytes {
+  return typeof value === "string" || value instanceof Uint8Array;
 }
 
 /** Tells the service what became of an invocation, once: whoever comes later waits for the first to be done. */
 function answer(invocation: Invocation, outcome: Outcome): Promise<void> {
-  return (invocation.answered ??= "error" in outcome ? postError(invocation, outcome.error) : postReply(invocation, outcome.reply));
+  return (invocation.answered ??= post(invocation, outcome));
+}
+
+function post(invocation: Invocation, outcome: Outcome): Promise<void> {
+  if ("error" in outcome) return postError(invocation, outcome.error);
+  return "stream" in outcome ? postStream(invocation, outcome.stream) : postReply(invocation, outcome.reply);
 }
 
 async function postReply({ id, fields, client }: Invocation, body: Bytes): Promise<void> {
@@ -443,6 +676,94 @@ function acknowledge(id: string, what: string, response: HttpResponse): void {
 
 function summary({ status, body }: HttpResponse): string {
   return `${status} ${stringify(decoder.decode(body.subarray(0, 1000)))}`;
+}
+
+// ── Streamed replies ────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A stream whose first chunk is there: what fails before it is an ordinary error of the invocation. */
+interface OpenStream extends ChunkedBody {
+  contentType: string;
+  /** What the handler threw after the first chunk. */
+  failure?: { error: unknown };
+}
+
+/** An object counts as streamed only if it is async-iterable, or its `body` is. */
+function asStreamed(value: unknown): Streamed | undefined {
+  if (isAsyncIterable(value)) return { body: value };
+  if (typeof value !== "object" || value === null || !("body" in value)) return undefined;
+  return isAsyncIterable(value.body) ? (value as Streamed) : undefined;
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<Bytes> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}
+
+async function openStream({ contentType = "application/octet-stream", body }: Streamed): Promise<OpenStream> {
+  if (typeof contentType !== "string" || !/^[\x20-\x7e\t]+$/.test(contentType)) {
+    throw runtimeError("Runtime.MarshalError", `the contentType of the stream is not printable ASCII: ${stringify(contentType)}`);
+  }
+  const iterator = body[Symbol.asyncIterator]();
+  const cancel = () => void cancelled(iterator);
+
+  async function pull(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      const { done, value } = await settled(async () => iterator.next());
+      if (done) return undefined;
+      if (!isBytes(value)) {
+        cancel();
+        throw runtimeError("Runtime.MarshalError", `a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`);
+      }
+      const chunk = typeof value === "string" ? encoder.encode(value) : value;
+      if (chunk.length > 0) return chunk; // one without bytes would end the body
+    }
+  }
+
+  const stream: OpenStream = {
+    contentType,
+    first: await pull(),
+    trailers: "",
+    async next() {
+      try {
+        return await pull();
+      } catch (error) {
+        stream.failure = { error };
+        stream.trailers = errorTrailers(error);
+        return undefined;
+      }
+    },
+    cancel,
+  };
+  return stream;
+}
+
+/** Runs the `finally` blocks of a generator that nobody listens to any more. */
+async function cancelled(iterator: AsyncIterator<Bytes>): Promise<void> {
+  try {
+    await iterator.return?.();
+  } catch (error) {
+    logError(undefined, error);
+  }
+}
+
+function errorTrailers(error: unknown): string {
+  const report = describe(error);
+  const body = encoder.encode(stringify(report)).toBase64();
+  return `${errorTypeField}: ${serviceErrorType(report.errorType)}\r\n${errorBodyField}: ${body}\r\n`;
+}
+
+async function postStream(invocation: Invocation, stream: OpenStream): Promise<void> {
+  const { id, client } = invocation;
+  const fields =
+    `${invocation.fields}Content-Type: ${stream.contentType}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n` +
+    `Trailer: ${errorTypeField}, ${errorBodyField}\r\n`;
+  const target = `${runtimePath}/invocation/${encodeURIComponent(id)}/response`;
+  const response = await client.stream({ method: "POST", target, fields, timeout: postTimeout }, stream);
+  if (stream.failure) {
+    logError(id, stream.failure.error);
+    log("ERROR", id, "the streamed reply was cut, since the handler failed after its first byte was sent");
+  }
+  if (response) acknowledge(id, "the streamed reply", response);
+  else log("ERROR", id, "the streamed reply was cut, since the connection broke after its first chunk was sent");
 }
 
 // ── The end: escaped errors, process.exit, an empty event loop, SIGTERM ─────────────────────────────────────────────
@@ -577,12 +898,17 @@ async function serveLocally(handler: RawHandler): Promise<void> {
   const body = typeof event === "string" ? encoder.encode(event) : event;
   stage = "serving";
   const outcome = await handle(handler, headers, body);
-  if ("error" in outcome) {
-    logError(undefined, outcome.error);
-    end(1);
-  }
-  await Bun.write(Bun.file(standardOutput), outcome.reply);
-  end(0);
+  if ("reply" in outcome) write(standardOutput, outcome.reply);
+  const failure = "stream" in outcome ? await printStream(outcome.stream) : "error" in outcome ? outcome : undefined;
+  if (!failure) end(0);
+  logError(undefined, failure.error);
+  end(1);
+}
+
+/** Prints a stream as it comes. Returns its failure, if it has one. */
+async function printStream(stream: OpenStream): Promise<{ error: unknown } | undefined> {
+  for (let chunk = stream.first; chunk; chunk = await stream.next()) write(standardOutput, chunk);
+  return stream.failure;
 }
 
 /** How long a local invocation is told that it has, in ms: as long as Lambda ever gives. */
@@ -624,13 +950,16 @@ interface ErrorReport {
   stackTrace: string[];
 }
 
+const errorTypeField = "Lambda-Runtime-Function-Error-Type";
+const errorBodyField = "Lambda-Runtime-Function-Error-Body";
+
 function runtimeError(name: `Runtime.${string}`, message: string, cause?: unknown): Error {
   return Object.assign(new Error(message, { cause }), { name });
 }
 
 function errorRequest(target: string, fields: string, error: unknown): HttpRequest {
   const report = describe(error);
-  const type = `Lambda-Runtime-Function-Error-Type: ${serviceErrorType(report.errorType)}\r\n`;
+  const type = `${errorTypeField}: ${serviceErrorType(report.errorType)}\r\n`;
   const contentType = "Content-Type: application/vnd.aws.lambda.error+json\r\n";
   return { method: "POST", target, fields: fields + contentType + type, body: stringify(report), timeout: postTimeout };
 }
@@ -696,19 +1025,28 @@ function logError(requestId: string | undefined, error: unknown): void {
 }
 
 /** Writes one log event: a line feed inside the message would make two of it. */
-function log(level: "ERROR" | "FATAL", requestId: string | undefined, message: string): void {
+function log(level: "WARN" | "ERROR" | "FATAL", requestId: string | undefined, message: string): void {
   writeLine(`${new Date().toISOString()}\t${requestId ?? ""}\t${level}\t${message.replaceAll("\n", "\r")}`);
 }
 
-/** Writes to standard error before anything else happens, and without the colours of `console.error` on a terminal. */
+/** Writes a line to standard error, without the colours that `console.error` has on a terminal. */
 function writeLine(line: string): void {
+  try {
+    write(2, `${line}\n`);
+  } catch {
+    // standard error is closed: there is nobody to tell
+  }
+}
+
+/** Writes to a descriptor before anything else happens. @throws {Error} if it is closed. */
+function write(descriptor: number, content: Bytes): void {
   const { writeSync } = process.getBuiltinModule("node:fs");
-  const bytes = encoder.encode(`${line}\n`);
+  const bytes = typeof content === "string" ? encoder.encode(content) : content;
   for (let written = 0; written < bytes.length; ) {
     try {
-      written += writeSync(2, bytes, written);
+      written += writeSync(descriptor, bytes, written);
     } catch (error) {
-      if ((error as { code?: string }).code !== "EAGAIN") return; // standard error is closed: there is nobody to tell
+      if ((error as { code?: string }).code !== "EAGAIN") throw error;
       Bun.sleepSync(1); // it is full, and whoever reads it is slower than we are
     }
   }
@@ -750,6 +1088,23 @@ interface HttpClient {
    *   response that breaks off or is not HTTP/1.1, and on one that does not come in time.
    */
   request(request: HttpRequest): Promise<HttpResponse>;
+  /**
+   * The same with a body that is made while it is sent, no faster than the server takes it.
+   *
+   * @returns `undefined` if the connection broke when more than the first chunk had been sent.
+   */
+  stream(request: HttpRequest, body: ChunkedBody): Promise<HttpResponse | undefined>;
+}
+
+/** A body that is sent in chunks, none of which is empty. */
+interface ChunkedBody {
+  first: Uint8Array | undefined;
+  /** Gives the next chunk, `undefined` at the end. Does not reject. */
+  next(): Promise<Uint8Array | undefined>;
+  /** The field lines behind the last chunk, from when there is no next one. */
+  trailers: string;
+  /** Says that nobody takes any more of it. */
+  cancel(): void;
 }
 
 /** A request whose response is awaited. */
@@ -757,6 +1112,10 @@ interface Exchange {
   parser: Parser<ParsedResponse>;
   /** Whether any byte of the response has come. */
   begun: boolean;
+  /** Whether the request is sent in chunks that are not all there yet. */
+  open: boolean;
+  /** Called when the exchange has come to its end, good or bad. */
+  onOver?: () => void;
   timer: Timer | undefined;
   /** Takes `undefined` if the connection broke before a response: the request may be sent again. */
   resolve(response: ParsedResponse | undefined): void;
@@ -773,6 +1132,9 @@ function createHttpClient(authority: string): HttpClient {
 
   /** What the socket has not taken yet of the request. */
   let unsent: Uint8Array[] = [];
+
+  /** Called when the socket has taken everything. */
+  let onDrained: (() => void) | undefined;
 
   async function request(request: HttpRequest): Promise<HttpResponse> {
     const message = serialize(authority, request);
@@ -805,20 +1167,78 @@ function createHttpClient(authority: string): HttpClient {
     }
   }
 
-  function roundTrip(request: HttpRequest, message: Uint8Array[]): Promise<ParsedResponse | undefined> {
-    const { method, target, timeout, background } = request;
-    if (background) socket?.unref();
+  async function stream(request: HttpRequest, body: ChunkedBody): Promise<HttpResponse | undefined> {
+    const head = serializeHead(authority, request, "Transfer-Encoding: chunked\r\n");
+    let opening: Uint8Array[] | undefined = [head, ...(body.first ? frame(body.first) : lastChunk(body.trailers))];
+    let next: Promise<Uint8Array | undefined> | undefined;
+    let isOpen = body.first !== undefined;
+    try {
+      for (let resent = false; opening; resent = true) {
+        if (!socket) await connect();
+        isOpen = body.first !== undefined;
+        const received = roundTrip(request, opening, isOpen);
+        const current = exchange;
+        while (isOpen && exchange === current && current) {
+          await drained(current);
+          if (exchange !== current) break;
+          socket?.unref(); // it is not the server that is waited for now
+          next ??= body.next();
+          await overtaken(current, next);
+          if (exchange !== current) break;
+          socket?.ref();
+          const chunk = await next;
+          isOpen = chunk !== undefined;
+          unsent.push(...(chunk ? frame(chunk) : lastChunk(body.trailers)));
+          send();
+          if (!chunk) expectResponse(request, current);
+          else next = opening = undefined; // more than the first chunk is gone, so it cannot be sent again
+        }
+        const response = await received;
+        if (response) return { ...response, resent };
+        if (resent) break;
+      }
+      return undefined;
+    } finally {
+      if (isOpen) body.cancel();
+    }
+  }
+
+  function roundTrip(request: HttpRequest, message: Uint8Array[], open = false): Promise<ParsedResponse | undefined> {
+    if (request.background) socket?.unref();
     else socket?.ref();
     unsent = message.slice();
     send(); // before anything that can be done while the request is on its way
     return new Promise((resolve, reject) => {
-      const current: Exchange = { parser: parseResponse(), begun: false, timer: undefined, resolve, reject };
-      const expire = () => fail(current, new Error(`${authority} has not answered ${method} ${target} within ${timeout} ms`));
-      if (timeout !== undefined) current.timer = setTimeout(expire, timeout).unref();
+      const current: Exchange = { parser: parseResponse(), begun: false, open, timer: undefined, resolve, reject };
       current.parser.next(); // runs to where it waits for input
       exchange = current;
+      if (!open) expectResponse(request, current);
       if (!socket) closed(undefined);
     });
+  }
+
+  /** Waits until the socket has taken everything, or the exchange is over. */
+  function drained(current: Exchange): Promise<void> | void {
+    if (unsent.length > 0) return new Promise((resolve) => (onDrained = current.onOver = resolve));
+  }
+
+  /** Waits for a promise, or until the exchange is over. */
+  function overtaken(current: Exchange, promise: Promise<unknown>): Promise<void> {
+    return new Promise((resolve) => {
+      current.onOver = resolve;
+      void (async () => {
+        await promise;
+        resolve();
+      })();
+    });
+  }
+
+  /** Nothing is added to the request from here on: it is the server's turn. */
+  function expectResponse({ method, target, timeout }: HttpRequest, current: Exchange): void {
+    current.open = false;
+    if (timeout === undefined) return;
+    const expire = () => fail(current, new Error(`${authority} has not answered ${method} ${target} within ${timeout} ms`));
+    current.timer = setTimeout(expire, timeout).unref();
   }
 
   /** Writes what the socket takes; the rest waits until it drains. */
@@ -831,6 +1251,7 @@ function createHttpClient(authority: string): HttpClient {
       }
       unsent.shift();
     }
+    onDrained?.();
   }
 
   function receive(piece: Uint8Array): void {
@@ -851,7 +1272,7 @@ function createHttpClient(authority: string): HttpClient {
     try {
       const { done, value } = current.parser.next(piece);
       if (!done) return;
-      if (!value.persistent || unsent.length > 0) disconnect();
+      if (!value.persistent || current.open || unsent.length > 0) disconnect();
       finish(current).resolve(value);
     } catch (error) {
       fail(current, error);
@@ -867,6 +1288,7 @@ function createHttpClient(authority: string): HttpClient {
     clearTimeout(current.timer);
     socket?.unref();
     exchange = undefined;
+    current.onOver?.();
     return current;
   }
 
@@ -876,7 +1298,7 @@ function createHttpClient(authority: string): HttpClient {
     discarded?.terminate();
   }
 
-  return { connect, request };
+  return { connect, request, stream };
 }
 
 function parseAuthority(authority: string): { hostname: string; port: number } {
@@ -895,12 +1317,27 @@ function parseAuthority(authority: string): { hostname: string; port: number } {
 /** Up to this size, in bytes, a body is copied behind its head, to be sent in one write. */
 const largestCopiedBody = 64 * 1024;
 
-function serialize(authority: string, { method, target, fields, body }: HttpRequest): Uint8Array[] {
-  const content = typeof body === "string" ? encoder.encode(body) : body;
-  const length = content ? `Content-Length: ${content.length}\r\n` : "";
-  const head = encoder.encode(`${method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${fields}${length}\r\n`);
+function serialize(authority: string, request: HttpRequest): Uint8Array[] {
+  const content = typeof request.body === "string" ? encoder.encode(request.body) : request.body;
+  const head = serializeHead(authority, request, content ? `Content-Length: ${content.length}\r\n` : "");
   if (!content) return [head];
   return content.length > largestCopiedBody ? [head, content] : [concatenate(head, content)];
+}
+
+function serializeHead(authority: string, { method, target, fields }: HttpRequest, framing: string): Uint8Array {
+  return encoder.encode(`${method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${fields}${framing}\r\n`);
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
+function frame(chunk: Uint8Array): Uint8Array[] {
+  const sizeLine = encoder.encode(`${chunk.length.toString(16)}\r\n`);
+  const lineEnd = encoder.encode("\r\n");
+  if (chunk.length > largestCopiedBody) return [sizeLine, chunk, lineEnd];
+  return [concatenate(concatenate(sizeLine, chunk), lineEnd)];
+}
+
+function lastChunk(trailers: string): Uint8Array[] {
+  return [encoder.encode(`0\r\n${trailers}\r\n`)];
 }
 
 function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array {

@@ -25,8 +25,11 @@ export interface ReceivedRequest {
   target: string;
   /** Field values by lower-case name. */
   headers: Map<string, string>;
+  /** The body, de-chunked. */
   body: Buffer;
-  /** The head and the body as they were on the wire. */
+  /** The field lines behind a chunked body, with their CRLF. */
+  trailers: string;
+  /** The request as it was on the wire. */
   raw: Buffer;
   connection: Connection;
   send: Connection["send"];
@@ -81,6 +84,14 @@ export class Connection {
     this.socket.resume();
   }
 
+  /** Counts what is received from here on, and keeps nothing of it. */
+  discard(): { bytes: number } {
+    const discarded = { bytes: this.received.length };
+    this.socket.removeAllListeners("data");
+    this.socket.on("data", (piece: Buffer) => void (discarded.bytes += piece.length));
+    return discarded;
+  }
+
   private takeRequest(): ReceivedRequest | undefined {
     const headEnd = this.received.indexOf("\r\n\r\n") + 4;
     if (headEnd < 4) return undefined;
@@ -94,11 +105,48 @@ export class Connection {
       assert.ok(!headers.has(name.toLowerCase()), `sent twice: ${name}`);
       headers.set(name.toLowerCase(), value);
     }
-    const end = headEnd + Number(headers.get("content-length") ?? 0);
-    if (this.received.length < end) return undefined;
-    const raw = this.received.subarray(0, end);
-    this.received = this.received.subarray(end);
-    return { method, target, headers, body: raw.subarray(headEnd), raw, connection: this, send: this.send.bind(this) };
+    const payload =
+      headers.get("transfer-encoding") === "chunked"
+        ? dechunked(this.received.subarray(headEnd))
+        : withLength(this.received.subarray(headEnd), Number(headers.get("content-length") ?? 0));
+    if (!payload) return undefined;
+    const { body, trailers, length } = payload;
+    const raw = this.received.subarray(0, headEnd + length);
+    this.received = this.received.subarray(headEnd + length);
+    return { method, target, headers, body, trailers, raw, connection: this, send: this.send.bind(this) };
+  }
+}
+
+interface Payload {
+  body: Buffer;
+  trailers: string;
+  /** How many bytes it takes on the wire. */
+  length: number;
+}
+
+function withLength(bytes: Buffer, length: number): Payload | undefined {
+  return bytes.length < length ? undefined : { body: bytes.subarray(0, length), trailers: "", length };
+}
+
+/** Reads a chunked body; `undefined` if it is not all there. */
+function dechunked(bytes: Buffer): Payload | undefined {
+  const chunks: Buffer[] = [];
+  for (let at = 0; ; ) {
+    const lineEnd = bytes.indexOf("\r\n", at);
+    if (lineEnd < 0) return undefined;
+    const sizeLine = bytes.subarray(at, lineEnd).toString("latin1");
+    assert.match(sizeLine, /^[1-9a-f][\da-f]*$|^0$/, "chunk-size line");
+    const size = parseInt(sizeLine, 16);
+    at = lineEnd + 2;
+    if (size === 0) {
+      const end = bytes.subarray(at, at + 2).equals(Buffer.from("\r\n")) ? at : bytes.indexOf("\r\n\r\n", at) + 2;
+      if (end < at || bytes.length < end + 2) return undefined;
+      return { body: Buffer.concat(chunks), trailers: bytes.subarray(at, end).toString("latin1"), length: end + 2 };
+    }
+    if (bytes.length < at + size + 2) return undefined;
+    chunks.push(bytes.subarray(at, at + size));
+    assert.equal(bytes.subarray(at + size, at + size + 2).toString("latin1"), "\r\n", "the end of a chunk");
+    at += size + 2;
   }
 }
 

@@ -1,0 +1,21 @@
+import { Hono } from "hono";
+import { setCookie } from "hono/cookie";
+import { streamSSE } from "hono/streaming";
+import { http, run } from "../../runtime.ts";
+
+const app = new Hono();
+app.get("/hello/:name", (context) => {
+  setCookie(context, "seen", "yes");
+  return context.json({ hello: context.req.param("name"), query: context.req.query("q") });
+});
+app.post("/form", async (context) => context.text(String((await context.req.formData()).get("field"))));
+app.get("/events", (context) =>
+  streamSSE(context, async (stream) => {
+    for (let id = 1; id <= 3; id++) {
+      await stream.writeSSE({ data: String(id) });
+      await stream.sleep(40);
+    }
+  }),
+);
+
+run({ buffered: http(app.fetch), streaming: http(app.fetch, { streaming: true }) });

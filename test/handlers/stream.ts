@@ -1,0 +1,69 @@
+import { json, run, type Bytes } from "../../runtime.ts";
+
+async function* numbers(count: number, pause = 0): AsyncGenerator<Bytes> {
+  try {
+    for (let number = 1; number <= count; number++) {
+      if (pause > 0) await Bun.sleep(pause);
+      yield `${number}\n`;
+    }
+  } finally {
+    console.log("finally");
+  }
+}
+
+async function* failing(before: number): AsyncGenerator<Bytes> {
+  yield* numbers(before);
+  throw Object.assign(new Error("in the stream: é\r\n"), { name: "StreamFailure" });
+}
+
+async function* large(megabytes: number): AsyncGenerator<Bytes> {
+  const chunk = new Uint8Array(1 << 20).fill(0x78);
+  for (let count = 0; count < megabytes; count++) yield chunk;
+}
+
+/** Web streams are pulled as they are read. */
+function readable(count: number): ReadableStream<string> {
+  let number = 0;
+  return new ReadableStream({
+    pull(controller) {
+      if (number === count) controller.close();
+      else controller.enqueue(`${++number}\n`);
+    },
+    cancel() {
+      console.log("cancelled");
+    },
+  });
+}
+
+const streams: Record<string, (argument: number) => unknown> = {
+  numbers: (count) => numbers(count),
+  slow: (count) => numbers(count, 30),
+  failing,
+  large,
+  readable,
+  typed: (count) => ({ contentType: "text/plain; charset=utf-8", body: numbers(count) }),
+  "bad type": () => ({ contentType: "text/plain\r\nX-Injected: 1", body: numbers(1) }),
+  "bad chunk": (before) =>
+    (async function* () {
+      yield* numbers(before);
+      yield 42 as unknown as Bytes;
+    })(),
+  "empty chunks": () =>
+    (async function* () {
+      yield "";
+      yield new Uint8Array(0);
+      yield "a";
+      yield "";
+      yield Uint8Array.of(0, 255);
+    })(),
+  empty: () => numbers(0),
+  stuck: (before) =>
+    (async function* () {
+      yield* numbers(before);
+      await new Promise(() => {});
+    })(),
+  "not a stream": () => ({ body: "text" }),
+};
+
+// The event names the stream, and gives its argument.
+run(json(([name, argument]: [string, number]) => streams[name]?.(argument)));

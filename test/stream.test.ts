@@ -1,0 +1,161 @@
+/** Streamed replies: chunk by chunk, no faster than they are taken, and with trailers where they fail. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { accepted, answer, event, type ReceivedRequest } from "./runtime-api.ts";
+import { runLocally, Sandbox } from "./sandbox.ts";
+
+/** Starts a function and sends it the event that asks for a stream. */
+async function ask(...stream: [name: string, argument?: number]): Promise<Sandbox> {
+  const sandbox = await Sandbox.start("stream");
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  await next.send(event({ id: "1", body: JSON.stringify(stream) }));
+  return sandbox;
+}
+
+/** The one after it is served as if nothing had been. */
+async function servesTheNext(sandbox: Sandbox): Promise<string> {
+  assert.equal((await sandbox.invoke({ id: "2", body: '["numbers",3]' })).body.toString(), "1\n2\n3\n");
+  return (await sandbox.stop()).stderr;
+}
+
+const trailerOf = (request: ReceivedRequest, name: string) => new RegExp(`^${name}: (.*)\r\n`, "m").exec(request.trailers)?.[1];
+
+test("a stream is a chunked POST with the streaming response mode, and the trailers announced", async () => {
+  await using sandbox = await ask("numbers", 2);
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  assert.equal(
+    reply.raw.toString(),
+    `POST /2018-06-01/runtime/invocation/1/response HTTP/1.1\r\nHost: ${sandbox.api.address}\r\nUser-Agent: bunstrap/0.1.0\r\n` +
+      "Content-Type: application/octet-stream\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n" +
+      "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\nTransfer-Encoding: chunked\r\n\r\n" +
+      "2\r\n1\n\r\n2\r\n2\n\r\n0\r\n\r\n",
+  );
+  await reply.send(accepted);
+  assert.equal(await servesTheNext(sandbox), "");
+  assert.equal(sandbox.api.connections.length, 1);
+});
+
+for (const [name, argument, contentType, body] of [
+  ["readable", 3, "application/octet-stream", "1\n2\n3\n"],
+  ["typed", 3, "text/plain; charset=utf-8", "1\n2\n3\n"],
+  ["empty", 0, "application/octet-stream", ""],
+  ["empty chunks", 0, "application/octet-stream", "a\0\xff"],
+] as const) {
+  test(`a stream (${name}) is a reply`, async () => {
+    await using sandbox = await ask(name, argument);
+    const reply = await sandbox.api.request("POST", "/invocation/1/response");
+    assert.equal(reply.headers.get("content-type"), contentType);
+    assert.equal(reply.body.toString("latin1"), body);
+    assert.equal(reply.trailers, "");
+    await reply.send(accepted);
+    assert.equal(await servesTheNext(sandbox), "");
+  });
+}
+
+test("each chunk is on the wire as soon as it is made", async () => {
+  await using sandbox = await ask("slow", 5);
+  await Bun.sleep(80);
+  const received = () => sandbox.api.connections[0]?.received.toString() ?? "";
+  assert.match(received(), /\r\n2\r\n1\n\r\n/);
+  assert.doesNotMatch(received(), /5\n/);
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  assert.equal(reply.body.toString(), "1\n2\n3\n4\n5\n");
+});
+
+for (const [name, argument, type] of [["failing", 0, "Function.StreamFailure"], ["bad chunk", 0, "Runtime.MarshalError"], ["bad type", 0, "Runtime.MarshalError"], ["stuck", 0, "Runtime.NeverSettled"]] as const) {
+  test(`a stream that fails before its first byte (${name}) is an ordinary error`, async () => {
+    await using sandbox = await ask(name, argument);
+    const report = await sandbox.api.request("POST", "/invocation/1/error");
+    assert.equal(report.headers.get("lambda-runtime-function-error-type"), type);
+    assert.equal(report.headers.get("x-injected"), undefined);
+    await report.send(accepted);
+    await servesTheNext(sandbox);
+  });
+}
+
+for (const [name, type, errorType] of [["failing", "Function.StreamFailure", "StreamFailure"], ["bad chunk", "Runtime.MarshalError", "Runtime.MarshalError"], ["stuck", "Runtime.NeverSettled", "Runtime.NeverSettled"]] as const) {
+  test(`a stream that fails after its first byte (${name}) ends with the error trailers, and the log says that it was cut`, async () => {
+    await using sandbox = await ask(name, 2);
+    const reply = await sandbox.api.request("POST", "/invocation/1/response");
+    assert.equal(reply.body.toString(), "1\n2\n");
+    const body = trailerOf(reply, "Lambda-Runtime-Function-Error-Body") ?? "";
+    assert.ok(reply.raw.toString().endsWith(`2\r\n2\n\r\n0\r\nLambda-Runtime-Function-Error-Type: ${type}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n\r\n`));
+    const report = JSON.parse(Buffer.from(body, "base64").toString());
+    assert.equal(report.errorType, errorType);
+    if (name === "failing") assert.equal(report.errorMessage, "in the stream: é\r\n");
+    await reply.send(accepted);
+    const stderr = await servesTheNext(sandbox);
+    assert.match(stderr, new RegExp(`^\\S+\\t1\\tERROR\\t${errorType}: `));
+    assert.match(stderr, /\n\S+\t1\tERROR\tthe streamed reply was cut, since the handler failed after its first byte was sent\n$/);
+  });
+}
+
+for (const method of ["end", "reset"] as const) {
+  test(`a server that breaks the connection (${method}) in the middle of a stream cancels it, and the next invocation is served`, async () => {
+    await using sandbox = await ask("slow", 1_000);
+    await Bun.sleep(150);
+    sandbox.api.connections[0]?.[method]();
+    assert.equal((await sandbox.invoke({ id: "2", body: '["slow",2]' })).body.toString(), "1\n2\n");
+    const { stdout, stderr } = await sandbox.stop();
+    assert.equal(stdout, "finally\nfinally\n");
+    assert.match(stderr, /^\S+\t1\tERROR\tthe streamed reply was cut, since the connection broke after its first chunk was sent\n$/);
+  });
+}
+
+test("a server that refuses a stream in the middle of it cancels it, and the next invocation is served", async () => {
+  await using sandbox = await ask("slow", 1_000);
+  await Bun.sleep(150);
+  await sandbox.api.connections[0]?.send(answer(413, "too large"));
+  assert.equal((await sandbox.invoke({ id: "2", body: '["slow",2]' })).body.toString(), "1\n2\n");
+  const { stdout, stderr } = await sandbox.stop();
+  assert.equal(stdout, "finally\nfinally\n");
+  assert.match(stderr, /^\S+\t1\tERROR\tthe streamed reply was refused: 413 "too large"\n$/);
+});
+
+test("a stream of which only the first chunk is made is sent again over a new connection", async () => {
+  await using sandbox = await ask("slow", 2);
+  await Bun.sleep(45);
+  sandbox.api.connections[0]?.reset();
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  assert.equal(reply.body.toString(), "1\n2\n");
+  await reply.send(accepted);
+  assert.equal(await servesTheNext(sandbox), "");
+});
+
+test("200 MB are streamed to a slow reader without being held in memory", async () => {
+  await using sandbox = await ask("large", 200);
+  const [connection] = sandbox.api.connections;
+  assert.ok(connection);
+  const discarded = connection.discard();
+  let peak = 0;
+  for (let time = 0; discarded.bytes < 200e6 && time < 3_000; time++) {
+    connection.pause();
+    await Bun.sleep(5);
+    peak = Math.max(peak, residentMemory(sandbox.process.pid));
+    connection.resume();
+    await Bun.sleep(1);
+  }
+  assert.ok(discarded.bytes >= 200e6);
+  assert.ok(peak < 80, `${peak.toFixed(1)} MB`);
+});
+
+/** The resident memory of a process, in MB. */
+function residentMemory(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / 1e6;
+}
+
+test("an object whose body is not async-iterable is JSON", async () => {
+  await using sandbox = await ask("not a stream");
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  assert.equal(reply.body.toString(), '{"body":"text"}');
+});
+
+test("in local mode a stream is printed as it comes, and a failure in it is an error", async () => {
+  assert.equal((await runLocally("stream", ['["readable",3]'])).stdout, "1\n2\n3\n");
+  const { status, stdout, stderr } = await runLocally("stream", ['["failing",2]']);
+  assert.equal(status, 1);
+  assert.equal(stdout, "1\n2\n");
+  assert.equal(JSON.parse(stderr.replace(/^finally\n/, "")).errorType, "StreamFailure");
+});
