@@ -539,8 +539,8 @@ let stage: "initializing" | "serving" | "ending" = "initializing";
 /** The invocations that were received and that the service does not hold for finished. */
 const inFlight = new Set<Invocation>();
 
-/** Gives up on the handler, while one runs: {@link handle}. */
-let abandon: (() => void) | undefined;
+/** Gives up on the handler, while something of it is waited for: {@link settled}. */
+let abandon: ((error: unknown) => void) | undefined;
 
 process.on("uncaughtException", escaped);
 process.on("unhandledRejection", escaped);
@@ -575,7 +575,7 @@ async function serve(handler: RawHandler, authority: string, onShutdown: RunOpti
 async function invoke(handler: RawHandler, invocation: Invocation, { headers, body }: HttpResponse): Promise<void> {
   inFlight.add(invocation);
   const outcome = await handle(handler, headers, body);
-  if ("error" in outcome) logError(invocation.id, outcome.error);
+  if ("error" in outcome && !invocation.answered) logError(invocation.id, outcome.error);
   await answer(invocation, outcome);
   inFlight.delete(invocation);
 }
@@ -616,8 +616,7 @@ async function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array
 async function settled<Value>(promise: () => Promise<Value>): Promise<Value> {
   try {
     return await new Promise<Value>((resolve, reject) => {
-      const message = "the handler can never settle: it waits, and nothing is left in the event loop that could wake it";
-      abandon = () => reject(runtimeError("Runtime.NeverSettled", message));
+      abandon = reject;
       void forward(promise, resolve, reject);
     });
   } finally {
@@ -780,6 +779,7 @@ async function escaped(error: unknown): Promise<void> {
   if (stage === "ending") return;
   const reports = !runtimeApi ? [] : stage === "initializing" ? [postInitError(runtimeApi, error)] : answerAll(error);
   stage = "ending";
+  abandon?.(error); // a stream on its way ends here, with the error in its trailers
   for (const report of reports) await report;
   end(1);
 }
@@ -811,7 +811,9 @@ async function postInitError(authority: string, error: unknown): Promise<void> {
 
 /** Sees that nothing is left to wait for: the handler cannot settle, or there is none. */
 function ranEmpty(): void {
-  if (abandon) setTimeout(abandon, 0); // from a timer, since what is resolved here is not looked at before the exit
+  const message = "the handler can never settle: it waits, and nothing is left in the event loop that could wake it";
+  // From a timer, since what is rejected here is not looked at before the exit.
+  if (abandon) setTimeout(abandon, 0, runtimeError("Runtime.NeverSettled", message));
   else if (runtimeApi && !running) void escaped(new Error("the program has come to its end without calling run"));
 }
 

@@ -62,6 +62,20 @@ test("the first handler runs from source as the README says", () => {
   assert.equal(sh(command).stdout, '{"message":"Hello, Ada!"}');
 });
 
+test("every snippet serves the event that its text or its types name", () => {
+  for (const [file, event, reply] of [
+    ["snippet-1.ts", "any bytes", "any bytes"],
+    ["snippet-3.ts", "GET /?name=Ada", '"body":"{\\"message\\":\\"Hello, Ada!\\"}"'],
+    ["snippet-4.ts", '{"from":2}', "2\n1\n"],
+  ] as const) {
+    const { status, stdout, stderr } = sh(`bun ${file} '${event}'`);
+    assert.equal(status, 0, stderr);
+    assert.ok(stdout.includes(reply), `${file}: ${stdout}`);
+  }
+  const several = sh("_HANDLER=list bun snippet-5.ts '{}'");
+  assert.equal(several.stdout, "[1,2,3]");
+});
+
 test("the two commands are there, and .ci/run calls the second", () => {
   const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   for (const [, name = ""] of (blocks("sh")[0] ?? "").matchAll(/^npm (?:run )?(\w+)/gm)) assert.ok(scripts[name], name);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { accepted, answer, event, type ReceivedRequest } from "./runtime-api.ts";
-import { runLocally, Sandbox } from "./sandbox.ts";
+import { executable, runLocally, Sandbox } from "./sandbox.ts";
 
 /** Starts a function and sends it the event that asks for a stream. */
 async function ask(...stream: [name: string, argument?: number]): Promise<Sandbox> {
@@ -91,6 +91,18 @@ for (const [name, type, errorType] of [["failing", "Function.StreamFailure", "St
   });
 }
 
+test("an error that escapes in the middle of a stream ends it with the error trailers, and then the process", async () => {
+  await using sandbox = await ask("escapes in the middle");
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  assert.equal(reply.body.toString(), "1\n");
+  assert.equal(trailerOf(reply, "Lambda-Runtime-Function-Error-Type"), "Function.RangeError");
+  await reply.send(accepted);
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 1);
+  assert.match(stderr, /^\S+\t1\tERROR\tRangeError: from a timer\r/);
+  assert.equal(sandbox.api.unexpected, 0);
+});
+
 for (const method of ["end", "reset"] as const) {
   test(`a server that breaks the connection (${method}) in the middle of a stream cancels it, and the next invocation is served`, async () => {
     await using sandbox = await ask("slow", 1_000);
@@ -123,11 +135,16 @@ test("a stream of which only the first chunk is made is sent again over a new co
   assert.equal(await servesTheNext(sandbox), "");
 });
 
-test("200 MB are streamed to a slow reader without being held in memory", async () => {
+test("200 MB are streamed to a slow reader without being held in memory: it slows the handler down", async () => {
   await using sandbox = await ask("large", 200);
   const [connection] = sandbox.api.connections;
   assert.ok(connection);
   const discarded = connection.discard();
+  connection.pause();
+  await Bun.sleep(300);
+  const before = discarded.bytes;
+  await Bun.sleep(300);
+  assert.ok(discarded.bytes === before && before < 20e6, `${before} bytes came though nobody read`);
   let peak = 0;
   for (let time = 0; discarded.bytes < 200e6 && time < 3_000; time++) {
     connection.pause();
@@ -152,8 +169,14 @@ test("an object whose body is not async-iterable is JSON", async () => {
   assert.equal(reply.body.toString(), '{"body":"text"}');
 });
 
-test("in local mode a stream is printed as it comes, and a failure in it is an error", async () => {
-  assert.equal((await runLocally("stream", ['["readable",3]'])).stdout, "1\n2\n3\n");
+test("in local mode a stream is printed as it comes", async () => {
+  const child = Bun.spawn([executable("stream"), '["slow",5]'], { env: {}, stdout: "pipe", stderr: "ignore" });
+  const pieces: string[] = [];
+  for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) pieces.push(piece);
+  assert.deepEqual(pieces, ["1\n", "2\n", "3\n", "4\n", "5\n"]);
+});
+
+test("in local mode a stream that fails is an error, behind what was printed of it", async () => {
   const { status, stdout, stderr } = await runLocally("stream", ['["failing",2]']);
   assert.equal(status, 1);
   assert.equal(stdout, "1\n2\n");

@@ -1,6 +1,7 @@
 /** What the types of runtime.ts accept and refuse: checked by tsc, never run. */
 import type { APIGatewayProxyEventV2, Context as LambdaContext, Handler, SQSBatchResponse, SQSHandler } from "aws-lambda";
-import { header, json, run, type Context, type RawHandler, type Reply } from "../runtime.ts";
+import { Hono } from "hono";
+import { header, http, json, run, type Bytes, type Context, type RawHandler, type Reply, type Streamed } from "../runtime.ts";
 
 // A handler that is typed with @types/aws-lambda is accepted unchanged.
 declare const handler: Handler<APIGatewayProxyEventV2, { statusCode: number }>;
@@ -23,6 +24,29 @@ run(json<{ id: number }, string>((event) => String(event.id)));
 run(json<{ id: number }, string>((event) => event.id));
 // @ts-expect-error: there is no such member
 run(json((_event, context) => context.nothing));
+
+// Web handlers are functions of a request, and may want the context and the event, typed or not.
+const app = new Hono();
+run(http(app.fetch));
+run(http(() => new Response("text")));
+run(http(async (request, context, event) => Response.json([request.url, context.awsRequestId, typeof event]), { streaming: true }));
+run(http((_request, _context, event: APIGatewayProxyEventV2) => new Response(event.rawPath)));
+// @ts-expect-error: a Response is wanted
+run(http(() => "text"));
+
+// Streams are replies of every kind of handler.
+async function* generator(): AsyncGenerator<Bytes> {
+  yield "text";
+  yield new Uint8Array(1);
+}
+run(generator);
+run(json(() => generator()));
+run(() => new ReadableStream<Uint8Array>());
+run(() => ({ contentType: "text/plain", body: generator() }) satisfies Streamed);
+// @ts-expect-error: a chunk is bytes or a string
+run(async function* () {
+  yield 1;
+});
 
 // Raw handlers take bytes and return bytes or a string.
 run((headers, body) => header(headers, "Lambda-Runtime-Aws-Request-Id") ?? body);

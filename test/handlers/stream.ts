@@ -62,6 +62,15 @@ const streams: Record<string, (argument: number) => unknown> = {
       yield* numbers(before);
       await new Promise(() => {});
     })(),
+  "escapes in the middle": () =>
+    (async function* () {
+      yield "1\n";
+      setTimeout(() => {
+        throw new RangeError("from a timer");
+      }, 10);
+      await Bun.sleep(10_000);
+      yield "2\n";
+    })(),
   "not a stream": () => ({ body: "text" }),
 };
 
