@@ -596,7 +596,7 @@ type Outcome = { reply: Bytes } | { stream: OpenStream } | { error: unknown };
 
 async function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array): Promise<Outcome> {
   try {
-    const reply: unknown = await settled(async () => handler(headers, body));
+    const reply: unknown = await settled(async () => await handler(headers, body));
     if (isBytes(reply)) return { reply };
     const streamed = asStreamed(reply);
     if (streamed) return { stream: await openStream(streamed) };
@@ -609,7 +609,8 @@ async function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array
 
 /**
  * Waits for what the handler promises, or until it is seen that it can never come: meanwhile the connection does not hold
- * the event loop, so if that runs empty, nothing is left that could wake the handler.
+ * the event loop, so if that runs empty, nothing is left that could wake the handler. (What is awaited and not returned
+ * does not go through `Promise.prototype.then`, which the handler may have overwritten.)
  *
  * @throws What the handler throws, or `Runtime.NeverSettled`.
  */
@@ -706,7 +707,7 @@ async function openStream({ contentType = "application/octet-stream", body }: St
 
   async function pull(): Promise<Uint8Array | undefined> {
     for (;;) {
-      const { done, value } = await settled(async () => iterator.next());
+      const { done, value } = await settled(async () => await iterator.next());
       if (done) return undefined;
       if (!isBytes(value)) {
         cancel();

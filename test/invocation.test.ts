@@ -160,7 +160,7 @@ test("a reply over the limit is sent all the same; when it is refused, the log n
 test("what a raw handler returns has to be bytes or a string", async () => {
   await using sandbox = await Sandbox.start("not-bytes");
   const report = await sandbox.invoke({ expect: "error" });
-  assert.match(report.body.toString(), /"errorMessage":"the reply is object: a raw handler returns a Uint8Array or a string; .*"errorType":"Runtime\.MarshalError"/);
+  assert.match(report.body.toString(), /"errorMessage":"the reply is object: a raw handler returns a Uint8Array, a string or a stream of them; .*"errorType":"Runtime\.MarshalError"/);
 });
 
 for (const how of ["timer", "rejection"]) {
