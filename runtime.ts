@@ -239,7 +239,8 @@ export function http<Event = unknown>(
       if (!(response instanceof Response)) {
         throw runtimeError("Runtime.MarshalError", `fetch has returned ${kindOf(response)}, not a Response`);
       }
-      return streaming ? streamResponse(response, request.method) : stringify(await toResult(response, request.method, event));
+      if (streaming) return streamResponse(response, request.method);
+      return stringify(await toResult(response, request.method, event));
     });
 }
 
@@ -279,7 +280,8 @@ function unmarshalWebEvent(body: Uint8Array): unknown {
   const requestLine = /^([A-Z]+) (\/[^\s?]*)(?:\?(\S*))?$/;
   const [, method, rawPath, rawQueryString = ""] = requestLine.exec(decoder.decode(body.subarray(0, 10_000))) ?? [];
   if (method === undefined) return unmarshal(body);
-  return { version: "2.0", rawPath, rawQueryString, headers: { host: "localhost" }, requestContext: { http: { method, path: rawPath } } };
+  const requestContext = { http: { method, path: rawPath } };
+  return { version: "2.0", rawPath, rawQueryString, headers: { host: "localhost" }, requestContext };
 }
 
 function asWebEvent(value: unknown): WebEvent {
@@ -292,10 +294,6 @@ function asWebEvent(value: unknown): WebEvent {
   const expected = "the event of a function URL, of API Gateway (version 1.0 or 2.0), or of an Application Load Balancer";
   const received = isObject(value) ? `an object with ${Object.keys(value).join(", ") || "no members"}` : kindOf(value);
   throw runtimeError("Runtime.UnmarshalError", `http expects ${expected}, and got ${received}`);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
 }
 
 /** The version of API Gateway's payload format, of which function URLs use 2.0; or a load balancer. */
@@ -335,14 +333,16 @@ function queryString(event: WebEvent): string {
   // API Gateway has decoded names and values, a load balancer has not.
   const encode = kindOfEvent(event) === "alb" ? (text: string) => text : encodeURIComponent;
   const parameters = Object.entries(event.multiValueQueryStringParameters ?? event.queryStringParameters ?? {});
-  return parameters.flatMap(([name, values]) => [values].flat().map((value = "") => `${encode(name)}=${encode(value)}`)).join("&");
+  const pairs = parameters.flatMap(([name, values]) => [values].flat().map((value = "") => [name, value] as const));
+  return pairs.map(([name, value]) => `${encode(name)}=${encode(value)}`).join("&");
 }
 
 async function toResult(response: Response, method: string, event: WebEvent): Promise<object> {
   const { status, statusText } = response;
   const headers = joinedHeaders(response);
   const cookies = response.headers.getSetCookie();
-  const result = { statusCode: status, ...(hasBody(response, method) ? await toResultBody(response, headers) : { body: "", isBase64Encoded: false }) };
+  const body = hasBody(response, method) ? await toResultBody(response, headers) : { body: "", isBase64Encoded: false };
+  const result = { statusCode: status, ...body };
   const kind = kindOfEvent(event);
   if (kind === "2.0") return { ...result, headers, cookies };
 
@@ -356,7 +356,8 @@ async function toResult(response: Response, method: string, event: WebEvent): Pr
   const [cookie, ...lost] = cookies;
   if (cookie !== undefined) headers["set-cookie"] = cookie;
   if (lost.length > 0) {
-    log("WARN", undefined, `${lost.length} of the set-cookie fields are lost: the load balancer needs its multi-value headers enabled to take more than one`);
+    const remedy = "the load balancer needs its multi-value headers enabled to take more than one";
+    log("WARN", undefined, `${lost.length} of the set-cookie fields are lost: ${remedy}`);
   }
   return { ...result, statusDescription, headers };
 }
@@ -371,10 +372,14 @@ function joinedHeaders({ headers }: Response): Record<string, string> {
  *
  * Bun gives a body that is made of a string no content type, so one without is text if it is UTF-8.
  */
-async function toResultBody(response: Response, headers: Record<string, string>): Promise<{ body: string; isBase64Encoded: boolean }> {
+async function toResultBody(
+  response: Response,
+  headers: Record<string, string>,
+): Promise<{ body: string; isBase64Encoded: boolean }> {
   const bytes = await response.bytes();
   const { "content-type": type = "text/plain;charset=utf-8", "content-encoding": coding = "identity" } = headers;
-  const isText = /^text\/|^application\/(?:json|javascript|xml|x-www-form-urlencoded|graphql)\b|\+(?:json|xml)\b/i.test(type);
+  const textTypes = /^text\/|^application\/(?:json|javascript|xml|x-www-form-urlencoded|graphql)\b|\+(?:json|xml)\b/i;
+  const isText = textTypes.test(type);
   const text = isText && coding.toLowerCase() === "identity" ? utf8Text(bytes) : undefined;
   headers["content-type"] ??= text === undefined ? "application/octet-stream" : type;
   return text === undefined ? { body: bytes.toBase64(), isBase64Encoded: true } : { body: text, isBase64Encoded: false };
@@ -600,8 +605,8 @@ async function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array
     if (isBytes(reply)) return { reply };
     const streamed = asStreamed(reply);
     if (streamed) return { stream: await openStream(streamed) };
-    const hint = "a raw handler returns a Uint8Array, a string or a stream of them; to return a value, use run(json(handler))";
-    throw runtimeError("Runtime.MarshalError", `the reply is ${kindOf(reply)}: ${hint}`);
+    const hint = "a raw handler returns a Uint8Array, a string or a stream of them";
+    throw runtimeError("Runtime.MarshalError", `the reply is ${kindOf(reply)}: ${hint}; to return a value, use run(json(handler))`);
   } catch (error) {
     return { error };
   }
@@ -625,7 +630,11 @@ async function settled<Value>(promise: () => Promise<Value>): Promise<Value> {
   }
 }
 
-async function forward<Value>(promise: () => Promise<Value>, resolve: (value: Value) => void, reject: (error: unknown) => void): Promise<void> {
+async function forward<Value>(
+  promise: () => Promise<Value>,
+  resolve: (value: Value) => void,
+  reject: (error: unknown) => void,
+): Promise<void> {
   try {
     resolve(await promise());
   } catch (error) {
@@ -690,17 +699,17 @@ interface OpenStream extends ChunkedBody {
 /** An object counts as streamed only if it is async-iterable, or its `body` is. */
 function asStreamed(value: unknown): Streamed | undefined {
   if (isAsyncIterable(value)) return { body: value };
-  if (typeof value !== "object" || value === null || !("body" in value)) return undefined;
-  return isAsyncIterable(value.body) ? (value as Streamed) : undefined;
+  return isObject(value) && isAsyncIterable(value.body) ? (value as unknown as Streamed) : undefined;
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<Bytes> {
-  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+  return isObject(value) && Symbol.asyncIterator in value;
 }
 
 async function openStream({ contentType = "application/octet-stream", body }: Streamed): Promise<OpenStream> {
   if (typeof contentType !== "string" || !/^[\x20-\x7e\t]+$/.test(contentType)) {
-    throw runtimeError("Runtime.MarshalError", `the contentType of the stream is not printable ASCII: ${stringify(contentType)}`);
+    const message = `the contentType of the stream is not printable ASCII: ${stringify(contentType)}`;
+    throw runtimeError("Runtime.MarshalError", message);
   }
   const iterator = body[Symbol.asyncIterator]();
   const cancel = () => void cancelled(iterator);
@@ -711,7 +720,8 @@ async function openStream({ contentType = "application/octet-stream", body }: St
       if (done) return undefined;
       if (!isBytes(value)) {
         cancel();
-        throw runtimeError("Runtime.MarshalError", `a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`);
+        const message = `a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`;
+        throw runtimeError("Runtime.MarshalError", message);
       }
       const chunk = typeof value === "string" ? encoder.encode(value) : value;
       if (chunk.length > 0) return chunk; // one without bytes would end the body
@@ -823,7 +833,8 @@ function refuseExit(status: number): void {
   const isImportedOnly = !runtimeApi && stage === "initializing";
   if (stage === "ending" || isImportedOnly) return;
   const isInvoking = !runtimeApi || inFlight.size > 0;
-  const when = isInvoking ? "in the middle of an invocation" : stage === "initializing" ? "while modules loaded" : "between two invocations";
+  const otherwise = stage === "initializing" ? "while modules loaded" : "between two invocations";
+  const when = isInvoking ? "in the middle of an invocation" : otherwise;
   const error = runtimeError("Runtime.ExitError", `process.exit was called ${when}, with status ${status}`);
   for (const id of affected()) logError(id, error);
   process.exitCode = status || 1;
@@ -848,7 +859,8 @@ async function registerForShutdown(authority: string, onShutdown: () => void | P
     if (response.status !== 200 || identifier === undefined) throw new Error(`it was answered ${summary(response)}`);
     void awaitExtensionEvent(client, identifier);
   } catch (error) {
-    log("ERROR", undefined, `onShutdown will not be called, since the extension was not registered: ${describe(error).errorMessage}`);
+    const reason = describe(error).errorMessage;
+    log("ERROR", undefined, `onShutdown will not be called, since the extension was not registered: ${reason}`);
   }
 }
 
@@ -861,7 +873,8 @@ async function awaitExtensionEvent(client: HttpClient, identifier: string): Prom
     const response = await client.request({ method: "GET", target: `${extensionPath}/event/next`, fields, background: true });
     if (response.status !== 200) throw new Error(`it was answered ${summary(response)}`);
   } catch (error) {
-    log("ERROR", undefined, `onShutdown may not be called, since GET /extension/event/next failed: ${describe(error).errorMessage}`);
+    const reason = describe(error).errorMessage;
+    log("ERROR", undefined, `onShutdown may not be called, since GET /extension/event/next failed: ${reason}`);
   }
 }
 
@@ -1001,7 +1014,7 @@ function attempt<Value>(read: () => Value, otherwise: Value): Value {
 }
 
 function isErrorLike(thrown: unknown): boolean {
-  return thrown instanceof Error || (typeof thrown === "object" && typeof (thrown as Partial<Error> | null)?.message === "string");
+  return thrown instanceof Error || (isObject(thrown) && typeof thrown.message === "string");
 }
 
 /** The name of an error, or of its class where the class has not set one. */
@@ -1013,6 +1026,10 @@ function errorTypeOf(error: Error): string {
 function stackFrames(error: Error): string[] {
   const lines = String(error.stack).split("\n");
   return lines.filter((line) => /^\s*at /.test(line)).map((line) => line.trim());
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
 }
 
 function kindOf(value: unknown): string {
