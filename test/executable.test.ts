@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { before, describe, test } from "node:test";
+import { before, test } from "node:test";
 import { root, workspace } from "./sandbox.ts";
 
 const out = join(workspace, "both");
@@ -15,26 +15,26 @@ before(() => {
   assert.equal(status, 0, stderr);
 });
 
+const skip = Bun.which("readelf") ? false : "readelf (of binutils) is not installed";
+
 for (const [arch, machine] of [["x86_64", "Advanced Micro Devices X86-64"], ["arm64", "AArch64"]] as const) {
-  describe(arch, { skip: Bun.which("readelf") ? false : "readelf (of binutils) is not installed" }, () => {
-    const readelf = (option: string) => spawnSync("readelf", ["-W", option, join(out, arch, "bootstrap")], { encoding: "utf8" }).stdout;
+  const readelf = (option: string) => spawnSync("readelf", ["-W", option, join(out, arch, "bootstrap")], { encoding: "utf8" }).stdout;
 
-    test(`the ${arch} executable is an ELF file for ${machine}`, () => {
-      assert.match(readelf("-h"), new RegExp(`Class: +ELF64\n[^]*Machine: +${machine}\n`));
-    });
+  test(`the ${arch} executable is an ELF file for ${machine}`, { skip }, () => {
+    assert.match(readelf("-h"), new RegExp(`Class: +ELF64\n[^]*Machine: +${machine}\n`));
+  });
 
-    test(`the ${arch} executable needs no library but those of glibc`, () => {
-      const needed = [...readelf("-d").matchAll(/\(NEEDED\) +Shared library: \[(.*)\]/g)].map(([, name]) => name);
-      assert.ok(needed.includes("libc.so.6"), needed.join());
-      const ofGlibc = ["libc.so.6", "libpthread.so.0", "libdl.so.2", "libm.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"];
-      assert.deepEqual(needed.filter((name) => !ofGlibc.includes(name ?? "")), []);
-    });
+  test(`the ${arch} executable needs no library but those of glibc`, { skip }, () => {
+    const needed = [...readelf("-d").matchAll(/\(NEEDED\) +Shared library: \[(.*)\]/g)].map(([, name]) => name);
+    assert.ok(needed.includes("libc.so.6"), needed.join());
+    const ofGlibc = ["libc.so.6", "libpthread.so.0", "libdl.so.2", "libm.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"];
+    assert.deepEqual(needed.filter((name) => !ofGlibc.includes(name ?? "")), []);
+  });
 
-    test(`the ${arch} executable runs with glibc 2.34, that of Amazon Linux 2023`, () => {
-      const minors = [...readelf("-V").matchAll(/GLIBC_2\.(\d+)/g)].map(([, minor]) => Number(minor));
-      assert.ok(minors.length > 0);
-      assert.ok(Math.max(...minors) <= 34, `GLIBC_2.${Math.max(...minors)}`);
-    });
+  test(`the ${arch} executable runs with glibc 2.34, that of Amazon Linux 2023`, { skip }, () => {
+    const minors = [...readelf("-V").matchAll(/GLIBC_2\.(\d+)/g)].map(([, minor]) => Number(minor));
+    assert.ok(minors.length > 0);
+    assert.ok(Math.max(...minors) <= 34, `GLIBC_2.${Math.max(...minors)}`);
   });
 }
 
