@@ -211,7 +211,7 @@ function marshal(result: unknown): string {
 }
 
 /**
- * Makes a raw handler of one for web requests, as Hono, Elysia and plain `fetch` functions are.
+ * Makes a raw handler of one for web requests, as Hono applications and plain `fetch` functions are.
  *
  * It takes the events of function URLs, API Gateway (REST and HTTP APIs) and Application Load Balancers, and answers each
  * in its own shape; an event that is none of these is reported as `Runtime.UnmarshalError`. Locally it also takes

@@ -43,8 +43,8 @@ export function functionUrl(request: WebRequest): WebEvent {
     headers: Object.fromEntries(joined),
     requestContext: {
       accountId: "123456789012",
-      apiId: "<urlid>",
-      domainName: "<url-id>.lambda-url.us-west-2.on.aws",
+      apiId: "id",
+      domainName: "id.lambda-url.us-west-2.on.aws",
       http: { method, path, protocol: "HTTP/1.1", sourceIp: "192.0.2.1", userAgent: "agent" },
       requestId: "id",
       routeKey: "$default",

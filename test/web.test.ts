@@ -43,6 +43,13 @@ test("method, path and query string are those that the client sent, whatever the
   }
 });
 
+test("scheme and host are those of the event", async () => {
+  await using sandbox = await Sandbox.start("web");
+  const withHeaders = async (make: typeof alb, headers: Record<string, string>) => (await seen(sandbox, { ...make({ path: "/p" }), headers })).url;
+  assert.equal(await withHeaders(alb, { host: "internal.example:8080", "x-forwarded-proto": "http" }), "http://internal.example:8080/p");
+  assert.equal(await withHeaders(functionUrl, {}), "https://id.lambda-url.us-west-2.on.aws/p");
+});
+
 test("a raw query string is kept to the letter", async () => {
   await using sandbox = await Sandbox.start("web");
   const request = await seen(sandbox, { ...functionUrl({}), rawQueryString: "a=%20&b=+&c&&d=%C3%A9" });
