@@ -303,8 +303,9 @@ function kindOfEvent({ requestContext }: WebEvent): "2.0" | "1.0" | "alb" {
 
 function toRequest(event: WebEvent): Request {
   const headers = requestHeaders(event);
-  const scheme = headers.get("x-forwarded-proto") ?? "https";
-  const host = headers.get("host") ?? event.requestContext.domainName ?? "localhost";
+  const scheme = headers.get("x-forwarded-proto") === "http" ? "http" : "https";
+  const hosts = [headers.get("host"), event.requestContext.domainName, "localhost"];
+  const host = hosts.find((name) => name && /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d{1,5})?$/i.test(name)); // nothing that is part of a path
   const path = event.rawPath ?? event.path?.replaceAll(/[?#]/g, encodeURIComponent);
   const query = queryString(event);
   const method = event.requestContext.http?.method ?? event.httpMethod ?? "";
@@ -315,8 +316,8 @@ function toRequest(event: WebEvent): Request {
 
 function requestHeaders({ headers, multiValueHeaders, cookies }: WebEvent): Headers {
   const result = new Headers();
-  for (const [name, values] of Object.entries(multiValueHeaders ?? headers ?? {})) {
-    for (const value of [values].flat()) if (value !== undefined) result.append(name, toByteString(value));
+  for (const [name, values] of Object.entries({ ...headers, ...multiValueHeaders })) {
+    for (const value of [values].flat()) if (typeof value === "string") result.append(name, toByteString(value));
   }
   if (cookies && cookies.length > 0) result.set("cookie", toByteString(cookies.join("; ")));
   return result;
@@ -332,8 +333,8 @@ function queryString(event: WebEvent): string {
   if (event.rawQueryString !== undefined) return event.rawQueryString;
   // API Gateway has decoded names and values, a load balancer has not.
   const encode = kindOfEvent(event) === "alb" ? (text: string) => text : encodeURIComponent;
-  const parameters = Object.entries(event.multiValueQueryStringParameters ?? event.queryStringParameters ?? {});
-  const pairs = parameters.flatMap(([name, values]) => [values].flat().map((value = "") => [name, value] as const));
+  const parameters = Object.entries({ ...event.queryStringParameters, ...event.multiValueQueryStringParameters });
+  const pairs = parameters.flatMap(([name, values]) => [values].flat().map((value) => [name, value ?? ""] as const));
   return pairs.map(([name, value]) => `${encode(name)}=${encode(value)}`).join("&");
 }
 
@@ -393,8 +394,12 @@ function utf8Text(bytes: Uint8Array): string | undefined {
   }
 }
 
+/** Whether a body is to be sent; one that is not is cancelled, since nobody will read it. */
 function hasBody({ status, body }: Response, method: string): boolean {
-  return body !== null && method !== "HEAD" && status !== 204 && status !== 304;
+  if (body === null) return false;
+  if (method !== "HEAD" && status !== 204 && status !== 304) return true;
+  void cancelled(() => body.cancel());
+  return false;
 }
 
 /** A prelude with status and header fields, eight NUL bytes, and the body. */
@@ -432,12 +437,25 @@ async function withContext(headers: Uint8Array, handler: (context: Context) => P
   }
 }
 
-async function* withEnd(body: AsyncIterable<Bytes>, end: () => void): AsyncGenerator<Bytes> {
-  try {
-    yield* body;
-  } finally {
-    end();
-  }
+/** The same stream; calls `end` when it is over, also if that is before it began. */
+function withEnd(body: AsyncIterable<Bytes>, end: () => void): AsyncIterable<Bytes> {
+  return {
+    [Symbol.asyncIterator]() {
+      const iterator = body[Symbol.asyncIterator]();
+      return {
+        async next() {
+          const step = await iterator.next();
+          if (step.done) end();
+          return step;
+        },
+        async return() {
+          end();
+          await iterator.return?.();
+          return { done: true, value: undefined };
+        },
+      };
+    },
+  };
 }
 
 /** Makes a context that reads each member when it is asked for it, and the function that ends it. */
@@ -544,6 +562,9 @@ let stage: "initializing" | "serving" | "ending" = "initializing";
 /** The invocations that were received and that the service does not hold for finished. */
 const inFlight = new Set<Invocation>();
 
+/** What was thrown past everybody, once it was. */
+let escapedError: { error: unknown } | undefined;
+
 /** Gives up on the handler, while something of it is waited for: {@link settled}. */
 let abandon: ((error: unknown) => void) | undefined;
 
@@ -620,13 +641,13 @@ async function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array
  * @throws What the handler throws, or `Runtime.NeverSettled`.
  */
 async function settled<Value>(promise: () => Promise<Value>): Promise<Value> {
+  const { promise: value, resolve, reject } = Promise.withResolvers<Value>();
+  abandon = reject;
+  void forward(promise, resolve, reject);
   try {
-    return await new Promise<Value>((resolve, reject) => {
-      abandon = reject;
-      void forward(promise, resolve, reject);
-    });
+    return await value;
   } finally {
-    abandon = undefined;
+    if (abandon === reject) abandon = undefined; // and not that of a later handler, if this one was given up on
   }
 }
 
@@ -692,6 +713,8 @@ function summary({ status, body }: HttpResponse): string {
 /** A stream whose first chunk is there: what fails before it is an ordinary error of the invocation. */
 interface OpenStream extends ChunkedBody {
   contentType: string;
+  /** The invocation that it answers, as soon as that is certain. */
+  requestId?: string;
   /** What the handler threw after the first chunk. */
   failure?: { error: unknown };
 }
@@ -707,30 +730,34 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<Bytes> {
 }
 
 async function openStream({ contentType = "application/octet-stream", body }: Streamed): Promise<OpenStream> {
-  if (typeof contentType !== "string" || !/^[\x20-\x7e\t]+$/.test(contentType)) {
-    const message = `the contentType of the stream is not printable ASCII: ${stringify(contentType)}`;
-    throw runtimeError("Runtime.MarshalError", message);
-  }
   const iterator = body[Symbol.asyncIterator]();
-  const cancel = () => void cancelled(iterator);
+  let isCancelled = false;
+
+  function cancel(): void {
+    isCancelled = true;
+    void cancelled(() => iterator.return?.());
+  }
 
   async function pull(): Promise<Uint8Array | undefined> {
-    for (;;) {
-      const { done, value } = await settled(async () => await iterator.next());
-      if (done) return undefined;
-      if (!isBytes(value)) {
-        cancel();
-        const message = `a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`;
-        throw runtimeError("Runtime.MarshalError", message);
+    try {
+      for (;;) {
+        if (escapedError) throw escapedError.error;
+        const { done, value } = await settled(async () => await iterator.next());
+        if (done) return undefined;
+        const chunk = typeof value === "string" ? encoder.encode(value) : value;
+        if (!isBytes(chunk)) throw marshalError(`a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`);
+        if (chunk.length > 0) return chunk; // one without bytes would end the body
       }
-      const chunk = typeof value === "string" ? encoder.encode(value) : value;
-      if (chunk.length > 0) return chunk; // one without bytes would end the body
+    } catch (error) {
+      if (isCancelled) logError(stream.requestId, error); // nobody else takes it any more
+      else cancel();
+      throw error;
     }
   }
 
   const stream: OpenStream = {
     contentType,
-    first: await pull(),
+    first: undefined,
     trailers: "",
     async next() {
       try {
@@ -743,13 +770,22 @@ async function openStream({ contentType = "application/octet-stream", body }: St
     },
     cancel,
   };
+  if (typeof contentType !== "string" || !/^[\x20-\x7e\t]+$/.test(contentType)) {
+    cancel();
+    throw marshalError(`the contentType of the stream is not printable ASCII: ${stringify(contentType)}`);
+  }
+  stream.first = await pull();
   return stream;
 }
 
-/** Runs the `finally` blocks of a generator that nobody listens to any more. */
-async function cancelled(iterator: AsyncIterator<Bytes>): Promise<void> {
+function marshalError(message: string): Error {
+  return runtimeError("Runtime.MarshalError", message);
+}
+
+/** Cancels what nobody listens to any more: a generator runs its `finally` blocks, and what they throw is logged. */
+async function cancelled(cancel: () => unknown): Promise<void> {
   try {
-    await iterator.return?.();
+    await cancel();
   } catch (error) {
     logError(undefined, error);
   }
@@ -763,6 +799,7 @@ function errorTrailers(error: unknown): string {
 
 async function postStream(invocation: Invocation, stream: OpenStream): Promise<void> {
   const { id, client } = invocation;
+  stream.requestId = id;
   const fields =
     `${invocation.fields}Content-Type: ${stream.contentType}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n` +
     `Trailer: ${errorTypeField}, ${errorBodyField}\r\n`;
@@ -772,8 +809,9 @@ async function postStream(invocation: Invocation, stream: OpenStream): Promise<v
     logError(id, stream.failure.error);
     log("ERROR", id, "the streamed reply was cut, since the handler failed after its first byte was sent");
   }
-  if (response) acknowledge(id, "the streamed reply", response);
-  else log("ERROR", id, "the streamed reply was cut, since the connection broke after its first chunk was sent");
+  if (!response) log("ERROR", id, "the streamed reply was cut, since the connection broke after its first chunk was sent");
+  else if (response.cut && response.status < 300) log("ERROR", id, "the streamed reply was cut, since it was answered before its end");
+  else acknowledge(id, "the streamed reply", response);
 }
 
 // ── The end: escaped errors, process.exit, an empty event loop, SIGTERM ─────────────────────────────────────────────
@@ -790,7 +828,8 @@ async function escaped(error: unknown): Promise<void> {
   if (stage === "ending") return;
   const reports = !runtimeApi ? [] : stage === "initializing" ? [postInitError(runtimeApi, error)] : answerAll(error);
   stage = "ending";
-  abandon?.(error); // a stream on its way ends here, with the error in its trailers
+  escapedError = { error };
+  abandon?.(error); // a stream on its way ends here, or with its next chunk, and has the error in its trailers
   for (const report of reports) await report;
   end(1);
 }
@@ -1098,6 +1137,11 @@ interface HttpResponse {
   resent: boolean;
 }
 
+interface StreamResponse extends HttpResponse {
+  /** The server answered before the end of the body. */
+  cut: boolean;
+}
+
 interface HttpClient {
   /** Opens the connection, so that the first request finds it open. @throws {Error} if there is nobody to connect to. */
   connect(): Promise<void>;
@@ -1111,9 +1155,9 @@ interface HttpClient {
   /**
    * The same with a body that is made while it is sent, no faster than the server takes it.
    *
-   * @returns `undefined` if the connection broke when more than the first chunk had been sent.
+   * @returns `undefined` if the connection broke when more than the first chunk had been sent, or a second time.
    */
-  stream(request: HttpRequest, body: ChunkedBody): Promise<HttpResponse | undefined>;
+  stream(request: HttpRequest, body: ChunkedBody): Promise<StreamResponse | undefined>;
 }
 
 /** A body that is sent in chunks, none of which is empty. */
@@ -1187,9 +1231,9 @@ function createHttpClient(authority: string): HttpClient {
     }
   }
 
-  async function stream(request: HttpRequest, body: ChunkedBody): Promise<HttpResponse | undefined> {
+  async function stream(request: HttpRequest, body: ChunkedBody): Promise<StreamResponse | undefined> {
     const head = serializeHead(authority, request, "Transfer-Encoding: chunked\r\n");
-    let opening: Uint8Array[] | undefined = [head, ...(body.first ? frame(body.first) : lastChunk(body.trailers))];
+    let opening: Uint8Array[] | undefined = [head, ...(body.first ? frame(body.first.slice()) : lastChunk(body.trailers))];
     let next: Promise<Uint8Array | undefined> | undefined;
     let isOpen = body.first !== undefined;
     try {
@@ -1214,7 +1258,7 @@ function createHttpClient(authority: string): HttpClient {
           else next = opening = undefined; // more than the first chunk is gone, so it cannot be sent again
         }
         const response = await received;
-        if (response) return { ...response, resent };
+        if (response) return { ...response, resent, cut: isOpen };
         if (resent) break;
       }
       return undefined;

@@ -125,6 +125,62 @@ test("a server that refuses a stream in the middle of it cancels it, and the nex
   assert.match(stderr, /^\S+\t1\tERROR\tthe streamed reply was refused: 413 "too large"\n$/);
 });
 
+test("a stream that is answered before its end is logged as cut", async () => {
+  await using sandbox = await ask("slow", 1_000);
+  await Bun.sleep(100);
+  await sandbox.api.connections[0]?.send(accepted);
+  const stderr = await servesTheNext(sandbox);
+  assert.match(stderr, /^\S+\t1\tERROR\tthe streamed reply was cut, since it was answered before its end\n$/);
+});
+
+test("what a stream throws after it was refused is logged", async () => {
+  await using sandbox = await ask("throws later", 1);
+  await Bun.sleep(50);
+  await sandbox.api.connections[0]?.send(answer(410));
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  await Bun.sleep(150);
+  await next.send(answer(410));
+  const { stderr } = await sandbox.exited;
+  assert.match(stderr, /^\S+\t1\tERROR\tthe streamed reply came after [^\n]*\n\S+\t1\tERROR\tRangeError: after it was refused\r[^\n]*\n$/);
+});
+
+test("a stream that was refused while it waited does not hide that the next handler can never settle", async () => {
+  await using sandbox = await ask("throws later", 1);
+  await Bun.sleep(50);
+  await sandbox.api.connections[0]?.send(answer(410));
+  const report = await sandbox.invoke({ id: "2", body: '["stuck",0]', expect: "error" });
+  assert.equal(report.headers.get("lambda-runtime-function-error-type"), "Runtime.NeverSettled");
+});
+
+test("a stream that is refused for its contentType lets go of its context", async () => {
+  await using sandbox = await Sandbox.start("stream");
+  const headers = { "Lambda-Runtime-Deadline-Ms": String(Date.now() + 900_000) };
+  await sandbox.invoke({ id: "1", body: '["bad type",0]', headers, expect: "error" });
+  const report = await sandbox.invoke({ id: "2", body: '["stuck",0]', expect: "error" });
+  assert.equal(report.headers.get("lambda-runtime-function-error-type"), "Runtime.NeverSettled");
+});
+
+test("an error that escapes while the server does not read ends the stream with its next chunk, and is in the trailers", async () => {
+  await using sandbox = await ask("escapes while nobody reads");
+  const [connection] = sandbox.api.connections;
+  connection?.pause();
+  await Bun.sleep(300);
+  connection?.resume();
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  assert.equal(trailerOf(reply, "Lambda-Runtime-Function-Error-Type"), "Function.RangeError");
+  assert.ok(reply.body.length < 100 << 20);
+  await reply.send(accepted);
+  assert.equal((await sandbox.exited).status, 1);
+});
+
+test("a large first chunk that is sent again is what it was, though its buffer was used again", async () => {
+  await using sandbox = await ask("one buffer");
+  await Bun.sleep(30);
+  sandbox.api.connections[0]?.reset();
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  assert.ok(reply.body.equals(Buffer.from("A".repeat(100_000) + "B".repeat(100_000))));
+});
+
 test("a stream of which only the first chunk is made is sent again over a new connection", async () => {
   await using sandbox = await ask("slow", 2);
   await Bun.sleep(45);

@@ -50,6 +50,25 @@ test("scheme and host are those of the event", async () => {
   assert.equal(await withHeaders(functionUrl, {}), "https://id.lambda-url.us-west-2.on.aws/p");
 });
 
+for (const host of ["a.com/admin?", "a.com#", "user@evil.com", ""]) {
+  test(`a Host of ${JSON.stringify(host)} does not become a part of the path`, async () => {
+    await using sandbox = await Sandbox.start("web");
+    const { url } = await seen(sandbox, { ...functionUrl({ path: "/public" }), headers: { host, "x-forwarded-proto": "https,http" } });
+    assert.equal(url, "https://id.lambda-url.us-west-2.on.aws/public");
+  });
+}
+
+test("empty multi-value members and null values are as if they were not there", async () => {
+  await using sandbox = await Sandbox.start("web");
+  const { url, header } = await seen(sandbox, {
+    ...restApi({ path: "/p", query: [["a", "1"]], headers: [["x-one", "1"]] }),
+    multiValueHeaders: {},
+    multiValueQueryStringParameters: { a: [null] },
+  });
+  assert.equal(header("x-one"), "1");
+  assert.equal(url, "https://example.com/p?a=");
+});
+
 test("a raw query string is kept to the letter", async () => {
   await using sandbox = await Sandbox.start("web");
   const request = await seen(sandbox, { ...functionUrl({}), rawQueryString: "a=%20&b=+&c&&d=%C3%A9" });

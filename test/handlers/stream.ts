@@ -71,8 +71,36 @@ const streams: Record<string, (argument: number) => unknown> = {
       await Bun.sleep(10_000);
       yield "2\n";
     })(),
+  "one buffer": () =>
+    (async function* () {
+      const buffer = new Uint8Array(100_000);
+      for (const letter of "AB") {
+        buffer.fill(letter.charCodeAt(0));
+        yield buffer;
+        await Bun.sleep(50);
+        buffer.fill(0);
+      }
+    })(),
+  "throws later": (before) =>
+    (async function* () {
+      yield* numbers(before);
+      await Bun.sleep(100);
+      throw new RangeError("after it was refused");
+    })(),
+  "escapes while nobody reads": () =>
+    (async function* () {
+      setTimeout(() => {
+        throw new RangeError("from a timer");
+      }, 50);
+      yield* large(100);
+    })(),
   "not a stream": () => ({ body: "text" }),
 };
 
 // The event names the stream, and gives its argument.
-run(json(([name, argument]: [string, number]) => streams[name]?.(argument)));
+run(
+  json(([name, argument]: [string, number], context) => {
+    if (name === "bad type") context.signal.throwIfAborted(); // reading it starts its timer
+    return streams[name]?.(argument);
+  }),
+);
