@@ -204,9 +204,9 @@ function marshal(result: unknown): string {
   try {
     text = stringify(result);
   } catch (error) {
-    throw runtimeError("Runtime.MarshalError", `the result cannot be JSON: ${describe(error).errorMessage}`, error);
+    throw marshalError(`the result cannot be JSON: ${describe(error).errorMessage}`, error);
   }
-  if (text === undefined) throw runtimeError("Runtime.MarshalError", `the result cannot be JSON: it is ${kindOf(result)}`);
+  if (text === undefined) throw marshalError(`the result cannot be JSON: it is ${kindOf(result)}`);
   return text;
 }
 
@@ -237,7 +237,7 @@ export function http<Event = unknown>(
       Object.defineProperty(request, "signal", { get: () => context.signal });
       const response: unknown = await fetch(request, context, event as Event);
       if (!(response instanceof Response)) {
-        throw runtimeError("Runtime.MarshalError", `fetch has returned ${kindOf(response)}, not a Response`);
+        throw marshalError(`fetch has returned ${kindOf(response)}, not a Response`);
       }
       if (streaming) return streamResponse(response, request.method);
       return stringify(await toResult(response, request.method, event));
@@ -627,7 +627,7 @@ async function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array
     const streamed = asStreamed(reply);
     if (streamed) return { stream: await openStream(streamed) };
     const hint = "a raw handler returns a Uint8Array, a string or a stream of them";
-    throw runtimeError("Runtime.MarshalError", `the reply is ${kindOf(reply)}: ${hint}; to return a value, use run(json(handler))`);
+    throw marshalError(`the reply is ${kindOf(reply)}: ${hint}; to return a value, use run(json(handler))`);
   } catch (error) {
     return { error };
   }
@@ -678,7 +678,7 @@ function post(invocation: Invocation, outcome: Outcome): Promise<void> {
 }
 
 async function postReply({ id, fields, client }: Invocation, body: Bytes): Promise<void> {
-  const target = `${runtimePath}/invocation/${encodeURIComponent(id)}/response`;
+  const target = invocationPath(id, "response");
   const contentType = "Content-Type: application/json\r\n";
   const response = await client.request({ method: "POST", target, fields: fields + contentType, body, timeout: postTimeout });
   if (response.status === 413) {
@@ -690,8 +690,12 @@ async function postReply({ id, fields, client }: Invocation, body: Bytes): Promi
 }
 
 async function postError({ id, fields, client }: Invocation, error: unknown): Promise<void> {
-  const target = `${runtimePath}/invocation/${encodeURIComponent(id)}/error`;
+  const target = invocationPath(id, "error");
   acknowledge(id, "the error report", await client.request(errorRequest(target, fields, error)));
+}
+
+function invocationPath(id: string, what: "response" | "error"): string {
+  return `${runtimePath}/invocation/${encodeURIComponent(id)}/${what}`;
 }
 
 /** Judges how the service took a POST: logs what is only this invocation's misfortune. @throws {Error} on the rest. */
@@ -778,10 +782,6 @@ async function openStream({ contentType = "application/octet-stream", body }: St
   return stream;
 }
 
-function marshalError(message: string): Error {
-  return runtimeError("Runtime.MarshalError", message);
-}
-
 /** Cancels what nobody listens to any more: a generator runs its `finally` blocks, and what they throw is logged. */
 async function cancelled(cancel: () => unknown): Promise<void> {
   try {
@@ -803,7 +803,7 @@ async function postStream(invocation: Invocation, stream: OpenStream): Promise<v
   const fields =
     `${invocation.fields}Content-Type: ${stream.contentType}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n` +
     `Trailer: ${errorTypeField}, ${errorBodyField}\r\n`;
-  const target = `${runtimePath}/invocation/${encodeURIComponent(id)}/response`;
+  const target = invocationPath(id, "response");
   const response = await client.stream({ method: "POST", target, fields, timeout: postTimeout }, stream);
   if (stream.failure) {
     logError(id, stream.failure.error);
@@ -1010,6 +1010,10 @@ const errorBodyField = "Lambda-Runtime-Function-Error-Body";
 
 function runtimeError(name: `Runtime.${string}`, message: string, cause?: unknown): Error {
   return Object.assign(new Error(message, { cause }), { name });
+}
+
+function marshalError(message: string, cause?: unknown): Error {
+  return runtimeError("Runtime.MarshalError", message, cause);
 }
 
 function errorRequest(target: string, fields: string, error: unknown): HttpRequest {

@@ -1,15 +1,8 @@
 /** Resident memory levels off, however many invocations there are. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { chunkedEvent, event } from "./runtime-api.ts";
-import { Sandbox } from "./sandbox.ts";
-
-/** The resident memory of a process, in MB. */
-function residentMemory(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / 1e6;
-}
+import { residentMemory, Sandbox } from "./sandbox.ts";
 
 const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 

@@ -1,7 +1,7 @@
 /** Builds the handlers under test with build.sh, and runs the executables against an emulator. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { accepted, event, gone, RuntimeApi, type EventParts, type ReceivedRequest } from "./runtime-api.ts";
@@ -112,4 +112,10 @@ async function outcome(child: Bun.Subprocess<"ignore", "pipe", "pipe">): Promise
   const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   await child.exited;
   return { status: child.exitCode, stdout, stderr };
+}
+
+/** The resident memory of a process, in MB. */
+export function residentMemory(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / 1e6;
 }

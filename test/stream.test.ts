@@ -1,9 +1,8 @@
 /** Streamed replies: chunk by chunk, no faster than they are taken, and with trailers where they fail. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { accepted, answer, event, type ReceivedRequest } from "./runtime-api.ts";
-import { executable, runLocally, Sandbox } from "./sandbox.ts";
+import { executable, residentMemory, runLocally, Sandbox } from "./sandbox.ts";
 
 /** Starts a function and sends it the event that asks for a stream. */
 async function ask(...stream: [name: string, argument?: number]): Promise<Sandbox> {
@@ -212,12 +211,6 @@ test("200 MB are streamed to a slow reader without being held in memory: it slow
   assert.ok(discarded.bytes >= 200e6);
   assert.ok(peak < 80, `${peak.toFixed(1)} MB`);
 });
-
-/** The resident memory of a process, in MB. */
-function residentMemory(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / 1e6;
-}
 
 test("an object whose body is not async-iterable is JSON", async () => {
   await using sandbox = await ask("not a stream");
