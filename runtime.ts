@@ -95,7 +95,8 @@ export interface Context {
   xRayTraceId?: string | undefined;
   /**
    * Fires 100 ms before the deadline, with a `TimeoutError`: pass it to `fetch` and the like, so that there is time
-   * left to answer. Without a deadline it never fires.
+   * left to answer. It never fires without a deadline, after one that was over before the event came (the clocks
+   * differ), before one in more than 24 days, and when the invocation has ended.
    */
   signal: AbortSignal;
   /** The time in ms until the deadline, negative once it is over, `Infinity` if there is none. */
@@ -148,6 +149,7 @@ export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdo
   if (onShutdown !== undefined && typeof onShutdown !== "function") {
     throw new TypeError(`onShutdown is ${kindOf(onShutdown)}, not a function`);
   }
+  concurrency = parseConcurrency(env.AWS_LAMBDA_MAX_CONCURRENCY);
   running = true;
   if (runtimeApi) void serve(picked, runtimeApi, onShutdown);
   else void serveLocally(picked);
@@ -166,6 +168,16 @@ function pickHandler(handlers: Record<string, RawHandler>, name: string | undefi
   if (typeof handler !== "function") throw new TypeError(`handler ${name} is ${kindOf(handler)}, not a function`);
   return handler;
 }
+
+function parseConcurrency(value = ""): number {
+  if (value === "") return 1;
+  const count = Number(value);
+  if (Number.isInteger(count) && count >= 1 && count <= largestConcurrency) return count;
+  throw new TypeError(`AWS_LAMBDA_MAX_CONCURRENCY is ${stringify(value)}, not a whole number from 1 to ${largestConcurrency}`);
+}
+
+/** More connections than any function is given, and no more than a process can open. */
+const largestConcurrency = 10_000;
 
 /**
  * Makes a raw handler of one that takes an event as a value and returns a value.
@@ -398,7 +410,7 @@ function utf8Text(bytes: Uint8Array): string | undefined {
 function hasBody({ status, body }: Response, method: string): boolean {
   if (body === null) return false;
   if (method !== "HEAD" && status !== 204 && status !== 304) return true;
-  void cancelled(() => body.cancel());
+  void cancelled(current(), () => body.cancel());
   return false;
 }
 
@@ -458,11 +470,13 @@ function withEnd(body: AsyncIterable<Bytes>, end: () => void): AsyncIterable<Byt
   };
 }
 
-/** Makes a context that reads each member when it is asked for it, and the function that ends it. */
+/** Makes a context that reads each member when it is asked for it, and the function that ends it with its invocation. */
 function createContext(headers: Uint8Array): [Context, release: () => void] {
-  const remaining = () => Number(header(headers, "Lambda-Runtime-Deadline-Ms") ?? Infinity) - Date.now();
+  const received = Date.now();
+  const deadline = () => parseDeadline(header(headers, "Lambda-Runtime-Deadline-Ms"));
   let abort: AbortController | undefined;
   let timer: Timer | undefined;
+  let ended = false;
   const context: Context = {
     get functionName() {
       return env.AWS_LAMBDA_FUNCTION_NAME ?? "";
@@ -500,18 +514,28 @@ function createContext(headers: Uint8Array): [Context, release: () => void] {
     get signal() {
       if (abort) return abort.signal;
       const { signal } = (abort = new AbortController());
-      const due = remaining() - signalMargin;
+      const due = deadline() - Date.now() - signalMargin;
       const fire = () => abort?.abort(new DOMException("the deadline of the invocation is near", "TimeoutError"));
-      if (due <= longestTimer) timer = setTimeout(fire, due);
+      if (!ended && deadline() > received && due <= longestTimer) timer = setTimeout(fire, due);
       return signal;
     },
-    getRemainingTimeInMillis: remaining,
+    getRemainingTimeInMillis: () => deadline() - Date.now(),
     callbackWaitsForEmptyEventLoop: true,
     done: refuseCallback,
     fail: refuseCallback,
     succeed: refuseCallback,
   };
-  return [context, () => clearTimeout(timer)];
+  function release(): void {
+    ended = true;
+    clearTimeout(timer);
+  }
+  return [context, release];
+}
+
+/** In ms since the epoch; what is not a number is no deadline. */
+function parseDeadline(value: string | undefined): number {
+  const deadline = Number(value ?? Infinity);
+  return Number.isNaN(deadline) ? Infinity : deadline;
 }
 
 function jsonHeader<Value>(headers: Uint8Array, name: string): Value | undefined {
@@ -541,14 +565,27 @@ const replyLimit = 6 * 1024 * 1024 + 100;
 /** How long the service may keep silent before it answers a POST, in ms. A `GET /next` is waited for without end. */
 const postTimeout = 30_000;
 
+/** An event, from when it was received until it is answered. */
 interface Invocation {
   id: string;
-  /** The field lines that go back with whatever answers the invocation. */
-  fields: string;
-  client: HttpClient;
-  /** Set by whoever answers the invocation first, and by nobody else: {@link answer}. */
+  /** What goes back with whatever answers it. */
+  invocationId?: string | undefined;
+  tenantId?: string | undefined;
+  /** The header section of the event: the handler's from when it is called, as the body is. */
+  headers: Uint8Array;
+  body: Uint8Array;
+  /** Tells whoever waits for it what became of it. */
+  post(outcome: Outcome): Promise<void>;
+  /** Set by whoever answers first, and by nobody else: {@link answer}. */
   answered?: Promise<void>;
+  /** Gives up on the handler, while something of it is waited for: {@link settled}. */
+  abandon?: ((error: unknown) => void) | undefined;
+  /** What was thrown past everybody, from when it was: a stream ends with it. */
+  escaped?: { error: unknown };
 }
+
+/** What became of an invocation. */
+type Outcome = { reply: Bytes } | { stream: OpenStream } | { error: unknown };
 
 /** Whether `run` was called: it may be once. */
 let running = false;
@@ -559,14 +596,14 @@ let running = false;
  */
 let stage: "initializing" | "serving" | "ending" = "initializing";
 
+/** How many invocations are served at a time, each by a loop with a connection of its own. */
+let concurrency = 1;
+
+/** Knows, where several are in flight, which invocation the code that runs belongs to. */
+let storage: ReturnType<typeof createStorage> | undefined;
+
 /** The invocations that were received and that the service does not hold for finished. */
 const inFlight = new Set<Invocation>();
-
-/** What was thrown past everybody, once it was. */
-let escapedError: { error: unknown } | undefined;
-
-/** Gives up on the handler, while something of it is waited for: {@link settled}. */
-let abandon: ((error: unknown) => void) | undefined;
 
 process.on("uncaughtException", escaped);
 process.on("unhandledRejection", escaped);
@@ -574,23 +611,16 @@ process.on("beforeExit", ranEmpty);
 process.on("exit", refuseExit);
 
 /**
- * Asks for events and answers them, one after the other, until the service says that there are no more.
+ * Serves until the service says that there are no more events.
  *
  * Up to the first request on the wire, this way goes around what costs 50 to 110 µs when it is first touched, measured
  * where a cold start is 5 ms: `new Promise`, a regular expression, a generator, a spread of an array, `Math`.
  */
 async function serve(handler: RawHandler, authority: string, onShutdown: RunOptions["onShutdown"]): Promise<void> {
   try {
-    const client = createHttpClient(authority);
-    await client.connect();
     if (onShutdown) await registerForShutdown(authority, onShutdown);
-    while (stage !== "ending") {
-      stage = "serving";
-      const next = await client.request({ method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent });
-      if (next.status === 410) end(0);
-      if (next.status !== 200) throw new Error(`GET /invocation/next was answered ${summary(next)}`);
-      await invoke(handler, createInvocation(client, next.headers), next);
-    }
+    await (concurrency === 1 ? serveOneByOne : serveConcurrently)(handler, authority);
+    if (stage !== "ending") end(0);
   } catch (error) {
     // The Runtime API cannot be used any more, and there is nobody left to tell but the log.
     log("FATAL", undefined, describe(error).errorMessage);
@@ -598,34 +628,109 @@ async function serve(handler: RawHandler, authority: string, onShutdown: RunOpti
   }
 }
 
-async function invoke(handler: RawHandler, invocation: Invocation, { headers, body }: HttpResponse): Promise<void> {
-  inFlight.add(invocation);
-  const outcome = await handle(handler, headers, body);
-  if ("error" in outcome && !invocation.answered) logError(invocation.id, outcome.error);
-  await answer(invocation, outcome);
-  inFlight.delete(invocation);
+/** Asks for events and answers them, one after the other, until it is told that there are no more. */
+async function serveOneByOne(handler: RawHandler, authority: string): Promise<void> {
+  const client = createHttpClient(authority);
+  while (await serveNext(handler, client));
 }
 
-function createInvocation(client: HttpClient, headers: Uint8Array): Invocation {
+/**
+ * Serves as many events at a time as the function is configured for. A loop that fails begins again after a pause, without
+ * disturbing the others: too many that ask at a time are answered 500, and a connection may break.
+ *
+ * @throws {Error} when each of them fails, and goes on to.
+ */
+async function serveConcurrently(handler: RawHandler, authority: string): Promise<void> {
+  storage = createStorage();
+  let active = concurrency; // loops that neither pause nor are over
+  let isOver = false; // what any loop is told, each will be
+
+  async function loop(): Promise<void> {
+    const client = createHttpClient(authority);
+    for (let failures = 0; ; ) {
+      try {
+        while (await serveNext(handler, client)) failures = 0;
+        isOver = true;
+        active--;
+        return;
+      } catch (error) {
+        active--;
+        if (isOver) return;
+        if (active === 0 && failures === mostFailures) throw error;
+        if (failures === 0) log("ERROR", undefined, `one of ${concurrency} loops failed, and begins again: ${describe(error).errorMessage}`);
+        await Bun.sleep(shortestPause * 2 ** failures);
+        failures = Math.min(failures + 1, mostFailures);
+        active++;
+      }
+    }
+  }
+
+  await Promise.all(Array.from({ length: concurrency }, loop));
+}
+
+/** How long a loop that has failed pauses, in ms: at first, and twice as long after every further failure in a row … */
+const shortestPause = 100;
+
+/** … up to so many. */
+const mostFailures = 6;
+
+function createStorage() {
+  const { AsyncLocalStorage } = process.getBuiltinModule("node:async_hooks");
+  return new AsyncLocalStorage<Invocation>();
+}
+
+/** Asks for an event and answers it. Returns whether to ask for another. */
+async function serveNext(handler: RawHandler, client: HttpClient): Promise<boolean> {
+  await client.connect();
+  if (stage === "ending") return false;
+  stage = "serving";
+  const next = await client.request({ method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent });
+  if (next.status === 410) return false;
+  if (next.status !== 200) throw new Error(`GET /invocation/next was answered ${summary(next)}`);
+  const invocation = createInvocation(client, next);
+  if (storage) await storage.run(invocation, invoke, handler, invocation);
+  else await invoke(handler, invocation);
+  return true;
+}
+
+async function invoke(handler: RawHandler, invocation: Invocation): Promise<void> {
+  inFlight.add(invocation);
+  try {
+    const outcome = await handle(handler, invocation);
+    if ("error" in outcome && !invocation.answered) logError(invocation, outcome.error);
+    await answer(invocation, outcome);
+  } finally {
+    inFlight.delete(invocation);
+  }
+}
+
+function createInvocation(client: HttpClient, { headers, body }: HttpResponse): Invocation {
   const id = header(headers, "Lambda-Runtime-Aws-Request-Id");
   if (id === undefined) throw new Error("GET /invocation/next was answered with an event that has no request id");
-  const invocationId = header(headers, "Lambda-Runtime-Invocation-Id");
-  const traceId = header(headers, "Lambda-Runtime-Trace-Id");
-  if (traceId === undefined) delete env._X_AMZN_TRACE_ID;
-  else env._X_AMZN_TRACE_ID = traceId;
-  const fields = invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
-  return { id, fields, client };
+  if (!storage) setTraceId(header(headers, "Lambda-Runtime-Trace-Id"));
+  const invocation: Invocation = {
+    id,
+    invocationId: header(headers, "Lambda-Runtime-Invocation-Id"),
+    tenantId: header(headers, "Lambda-Runtime-Aws-Tenant-Id"),
+    headers,
+    body,
+    post: (outcome) => post(client, invocation, outcome),
+  };
+  return invocation;
 }
 
-/** What became of an invocation. */
-type Outcome = { reply: Bytes } | { stream: OpenStream } | { error: unknown };
+/** It belongs to the process, so it can be told only while one invocation is served at a time. */
+function setTraceId(traceId: string | undefined): void {
+  if (traceId === undefined) delete env._X_AMZN_TRACE_ID;
+  else env._X_AMZN_TRACE_ID = traceId;
+}
 
-async function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array): Promise<Outcome> {
+async function handle(handler: RawHandler, invocation: Invocation): Promise<Outcome> {
   try {
-    const reply: unknown = await settled(async () => await handler(headers, body));
+    const reply: unknown = await settled(invocation, async () => await handler(invocation.headers, invocation.body));
     if (isBytes(reply)) return { reply };
     const streamed = asStreamed(reply);
-    if (streamed) return { stream: await openStream(streamed) };
+    if (streamed) return { stream: await openStream(invocation, streamed) };
     const hint = "a raw handler returns a Uint8Array, a string or a stream of them";
     throw marshalError(`the reply is ${kindOf(reply)}: ${hint}; to return a value, use run(json(handler))`);
   } catch (error) {
@@ -640,14 +745,14 @@ async function handle(handler: RawHandler, headers: Uint8Array, body: Uint8Array
  *
  * @throws What the handler throws, or `Runtime.NeverSettled`.
  */
-async function settled<Value>(promise: () => Promise<Value>): Promise<Value> {
+async function settled<Value>(invocation: Invocation, promise: () => Promise<Value>): Promise<Value> {
   const { promise: value, resolve, reject } = Promise.withResolvers<Value>();
-  abandon = reject;
+  invocation.abandon = reject;
   void forward(promise, resolve, reject);
   try {
     return await value;
   } finally {
-    if (abandon === reject) abandon = undefined; // and not that of a later handler, if this one was given up on
+    invocation.abandon = undefined;
   }
 }
 
@@ -669,43 +774,47 @@ function isBytes(value: unknown): value is Bytes {
 
 /** Tells the service what became of an invocation, once: whoever comes later waits for the first to be done. */
 function answer(invocation: Invocation, outcome: Outcome): Promise<void> {
-  return (invocation.answered ??= post(invocation, outcome));
+  return (invocation.answered ??= invocation.post(outcome));
 }
 
-function post(invocation: Invocation, outcome: Outcome): Promise<void> {
-  if ("error" in outcome) return postError(invocation, outcome.error);
-  return "stream" in outcome ? postStream(invocation, outcome.stream) : postReply(invocation, outcome.reply);
+function post(client: HttpClient, invocation: Invocation, outcome: Outcome): Promise<void> {
+  if ("error" in outcome) return postError(client, invocation, outcome.error);
+  return "stream" in outcome ? postStream(client, invocation, outcome.stream) : postReply(client, invocation, outcome.reply);
 }
 
-async function postReply({ id, fields, client }: Invocation, body: Bytes): Promise<void> {
-  const target = invocationPath(id, "response");
-  const contentType = "Content-Type: application/json\r\n";
-  const response = await client.request({ method: "POST", target, fields: fields + contentType, body, timeout: postTimeout });
+async function postReply(client: HttpClient, invocation: Invocation, body: Bytes): Promise<void> {
+  const target = invocationPath(invocation, "response");
+  const fields = `${invocationFields(invocation)}Content-Type: application/json\r\n`;
+  const response = await client.request({ method: "POST", target, fields, body, timeout: postTimeout });
   if (response.status === 413) {
     const size = typeof body === "string" ? encoder.encode(body).length : body.length;
-    log("ERROR", id, `the reply of ${size} bytes is too large, so the invocation has failed; the limit is ${replyLimit} bytes`);
+    log("ERROR", invocation, `the reply of ${size} bytes is too large, so the invocation has failed; the limit is ${replyLimit} bytes`);
   } else {
-    acknowledge(id, "the reply", response);
+    acknowledge(invocation, "the reply", response);
   }
 }
 
-async function postError({ id, fields, client }: Invocation, error: unknown): Promise<void> {
-  const target = invocationPath(id, "error");
-  acknowledge(id, "the error report", await client.request(errorRequest(target, fields, error)));
+async function postError(client: HttpClient, invocation: Invocation, error: unknown): Promise<void> {
+  const request = errorRequest(invocationPath(invocation, "error"), invocationFields(invocation), error);
+  acknowledge(invocation, "the error report", await client.request(request));
 }
 
-function invocationPath(id: string, what: "response" | "error"): string {
+function invocationPath({ id }: Invocation, what: "response" | "error"): string {
   return `${runtimePath}/invocation/${encodeURIComponent(id)}/${what}`;
 }
 
+function invocationFields({ invocationId }: Invocation): string {
+  return invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
+}
+
 /** Judges how the service took a POST: logs what is only this invocation's misfortune. @throws {Error} on the rest. */
-function acknowledge(id: string, what: string, response: HttpResponse): void {
+function acknowledge(invocation: Invocation, what: string, response: HttpResponse): void {
   const { status, resent } = response;
   if (status >= 200 && status < 300) return;
-  if (status < 400 || status >= 500) throw new Error(`${what} of invocation ${id} was answered ${summary(response)}`);
+  if (status < 400 || status >= 500) throw new Error(`${what} of invocation ${invocation.id} was answered ${summary(response)}`);
   if (resent && (status === 400 || status === 403)) return; // it was delivered the first time
   const reason = status === 410 ? "came after the invocation had timed out" : "was refused";
-  log("ERROR", id, `${what} ${reason}: ${summary(response)}`);
+  log("ERROR", invocation, `${what} ${reason}: ${summary(response)}`);
 }
 
 function summary({ status, body }: HttpResponse): string {
@@ -717,8 +826,6 @@ function summary({ status, body }: HttpResponse): string {
 /** A stream whose first chunk is there: what fails before it is an ordinary error of the invocation. */
 interface OpenStream extends ChunkedBody {
   contentType: string;
-  /** The invocation that it answers, as soon as that is certain. */
-  requestId?: string;
   /** What the handler threw after the first chunk. */
   failure?: { error: unknown };
 }
@@ -733,27 +840,30 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<Bytes> {
   return isObject(value) && Symbol.asyncIterator in value;
 }
 
-async function openStream({ contentType = "application/octet-stream", body }: Streamed): Promise<OpenStream> {
+async function openStream(
+  invocation: Invocation,
+  { contentType = "application/octet-stream", body }: Streamed,
+): Promise<OpenStream> {
   const iterator = body[Symbol.asyncIterator]();
   let isCancelled = false;
 
   function cancel(): void {
     isCancelled = true;
-    void cancelled(() => iterator.return?.());
+    void cancelled(invocation, () => iterator.return?.());
   }
 
   async function pull(): Promise<Uint8Array | undefined> {
     try {
       for (;;) {
-        if (escapedError) throw escapedError.error;
-        const { done, value } = await settled(async () => await iterator.next());
+        if (invocation.escaped) throw invocation.escaped.error;
+        const { done, value } = await settled(invocation, async () => await iterator.next());
         if (done) return undefined;
         const chunk = typeof value === "string" ? encoder.encode(value) : value;
         if (!isBytes(chunk)) throw marshalError(`a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`);
         if (chunk.length > 0) return chunk; // one without bytes would end the body
       }
     } catch (error) {
-      if (isCancelled) logError(stream.requestId, error); // nobody else takes it any more
+      if (isCancelled) logError(invocation, error); // nobody else takes it any more
       else cancel();
       throw error;
     }
@@ -783,11 +893,11 @@ async function openStream({ contentType = "application/octet-stream", body }: St
 }
 
 /** Cancels what nobody listens to any more: a generator runs its `finally` blocks, and what they throw is logged. */
-async function cancelled(cancel: () => unknown): Promise<void> {
+async function cancelled(invocation: Invocation | undefined, cancel: () => unknown): Promise<void> {
   try {
     await cancel();
   } catch (error) {
-    logError(undefined, error);
+    logError(invocation, error);
   }
 }
 
@@ -797,21 +907,20 @@ function errorTrailers(error: unknown): string {
   return `${errorTypeField}: ${serviceErrorType(report.errorType)}\r\n${errorBodyField}: ${body}\r\n`;
 }
 
-async function postStream(invocation: Invocation, stream: OpenStream): Promise<void> {
-  const { id, client } = invocation;
-  stream.requestId = id;
+async function postStream(client: HttpClient, invocation: Invocation, stream: OpenStream): Promise<void> {
   const fields =
-    `${invocation.fields}Content-Type: ${stream.contentType}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n` +
-    `Trailer: ${errorTypeField}, ${errorBodyField}\r\n`;
-  const target = invocationPath(id, "response");
+    `${invocationFields(invocation)}Content-Type: ${stream.contentType}\r\n` +
+    `Lambda-Runtime-Function-Response-Mode: streaming\r\nTrailer: ${errorTypeField}, ${errorBodyField}\r\n`;
+  const target = invocationPath(invocation, "response");
   const response = await client.stream({ method: "POST", target, fields, timeout: postTimeout }, stream);
+  const wasCut = (why: string) => log("ERROR", invocation, `the streamed reply was cut, since ${why}`);
   if (stream.failure) {
-    logError(id, stream.failure.error);
-    log("ERROR", id, "the streamed reply was cut, since the handler failed after its first byte was sent");
+    logError(invocation, stream.failure.error);
+    wasCut("the handler failed after its first byte was sent");
   }
-  if (!response) log("ERROR", id, "the streamed reply was cut, since the connection broke after its first chunk was sent");
-  else if (response.cut && response.status < 300) log("ERROR", id, "the streamed reply was cut, since it was answered before its end");
-  else acknowledge(id, "the streamed reply", response);
+  if (!response) wasCut("the connection broke after its first chunk was sent");
+  else if (response.cut && response.status < 300) wasCut("it was answered before its end");
+  else acknowledge(invocation, "the streamed reply", response);
 }
 
 // ── The end: escaped errors, process.exit, an empty event loop, SIGTERM ─────────────────────────────────────────────
@@ -824,29 +933,39 @@ function end(status: number): never {
 
 /** Takes what was thrown past everybody: reports it, and ends the process, since nobody knows what state it is in. */
 async function escaped(error: unknown): Promise<void> {
-  for (const id of affected()) logError(id, error);
+  const owners = affected();
+  for (const owner of owners) logError(owner, error);
   if (stage === "ending") return;
-  const reports = !runtimeApi ? [] : stage === "initializing" ? [postInitError(runtimeApi, error)] : answerAll(error);
+  const isInitializing = runtimeApi && stage === "initializing";
   stage = "ending";
-  escapedError = { error };
-  abandon?.(error); // a stream on its way ends here, or with its next chunk, and has the error in its trailers
-  for (const report of reports) await report;
+  if (isInitializing) await postInitError(runtimeApi, error);
+  const message = "the process has ended, since an error escaped from another invocation that it was serving";
+  const bystander = runtimeError("Runtime.ExitError", message);
+  await Promise.all(Array.from(inFlight, (invocation) => giveUp(invocation, owners.includes(invocation) ? error : bystander)));
   end(1);
 }
 
-/** The ids of the invocations that something may have happened to that belongs to none of them for certain. */
-function affected(): (string | undefined)[] {
-  return inFlight.size > 0 ? Array.from(inFlight, ({ id }) => id) : [undefined];
+/** The invocations that something has happened to: the one that the code that runs belongs to, or else any in flight. */
+function affected(): (Invocation | undefined)[] {
+  const invocation = current();
+  return invocation || inFlight.size === 0 ? [invocation] : Array.from(inFlight);
 }
 
-function answerAll(error: unknown): Promise<void>[] {
-  return Array.from(inFlight, async (invocation) => {
-    try {
-      await answer(invocation, { error });
-    } catch (failure) {
-      logError(invocation.id, failure);
-    }
-  });
+/** The invocation that the code that runs belongs to, as far as it is known. */
+function current(): Invocation | undefined {
+  const invocation = storage ? storage.getStore() : inFlight.size === 1 ? inFlight.values().next().value : undefined;
+  return invocation && inFlight.has(invocation) ? invocation : undefined;
+}
+
+/** Answers an invocation whose handler has no say any more. A stream on its way has the error in its trailers. */
+async function giveUp(invocation: Invocation, error: unknown): Promise<void> {
+  invocation.escaped = { error };
+  invocation.abandon?.(error);
+  try {
+    await answer(invocation, { error });
+  } catch (failure) {
+    logError(invocation, failure);
+  }
 }
 
 async function postInitError(authority: string, error: unknown): Promise<void> {
@@ -863,8 +982,8 @@ async function postInitError(authority: string, error: unknown): Promise<void> {
 function ranEmpty(): void {
   const message = "the handler can never settle: it waits, and nothing is left in the event loop that could wake it";
   // From a timer, since what is rejected here is not looked at before the exit.
-  if (abandon) setTimeout(abandon, 0, runtimeError("Runtime.NeverSettled", message));
-  else if (runtimeApi && !running) void escaped(new Error("the program has come to its end without calling run"));
+  for (const { abandon } of inFlight) if (abandon) setTimeout(abandon, 0, runtimeError("Runtime.NeverSettled", message));
+  if (runtimeApi && !running) void escaped(new Error("the program has come to its end without calling run"));
 }
 
 /** Makes a failure of a process that ends without having been told to: nobody would see it otherwise. */
@@ -875,7 +994,7 @@ function refuseExit(status: number): void {
   const otherwise = stage === "initializing" ? "while modules loaded" : "between two invocations";
   const when = isInvoking ? "in the middle of an invocation" : otherwise;
   const error = runtimeError("Runtime.ExitError", `process.exit was called ${when}, with status ${status}`);
-  for (const id of affected()) logError(id, error);
+  for (const invocation of affected()) logError(invocation, error);
   process.exitCode = status || 1;
 }
 
@@ -941,7 +1060,7 @@ const standardOutput = runtimeApi ? 1 : divertStandardOutput();
 async function serveLocally(handler: RawHandler): Promise<void> {
   const event = process.argv[2] ?? (process.stdin.isTTY ? undefined : await Bun.stdin.bytes());
   if (event === undefined) {
-    writeLine("usage: the event is the first argument, or standard input; in Lambda, AWS_LAMBDA_RUNTIME_API would be set");
+    writeLine(2, "usage: the event is the first argument, or standard input; in Lambda, AWS_LAMBDA_RUNTIME_API would be set");
     end(2);
   }
   const id = crypto.randomUUID();
@@ -952,18 +1071,22 @@ async function serveLocally(handler: RawHandler): Promise<void> {
   );
   const body = typeof event === "string" ? encoder.encode(event) : event;
   stage = "serving";
-  const outcome = await handle(handler, headers, body);
-  if ("reply" in outcome) write(standardOutput, outcome.reply);
-  const failure = "stream" in outcome ? await printStream(outcome.stream) : "error" in outcome ? outcome : undefined;
-  if (!failure) end(0);
-  logError(undefined, failure.error);
-  end(1);
+  await invoke(handler, { id, headers, body, post: print });
 }
 
-/** Prints a stream as it comes. Returns its failure, if it has one. */
-async function printStream(stream: OpenStream): Promise<{ error: unknown } | undefined> {
+/** Prints a reply, a stream as it comes, and ends the process. What was thrown is in the log. */
+async function print(outcome: Outcome): Promise<void> {
+  if ("error" in outcome) end(1);
+  if ("reply" in outcome) write(standardOutput, outcome.reply);
+  if ("stream" in outcome) await printStream(outcome.stream);
+  end(0);
+}
+
+async function printStream(stream: OpenStream): Promise<void> {
   for (let chunk = stream.first; chunk; chunk = await stream.next()) write(standardOutput, chunk);
-  return stream.failure;
+  if (!stream.failure) return;
+  logError(undefined, stream.failure.error);
+  end(1);
 }
 
 /** How long a local invocation is told that it has, in ms: as long as Lambda ever gives. */
@@ -1005,6 +1128,7 @@ interface ErrorReport {
   stackTrace: string[];
 }
 
+const causeField = "Lambda-Runtime-Function-XRay-Error-Cause";
 const errorTypeField = "Lambda-Runtime-Function-Error-Type";
 const errorBodyField = "Lambda-Runtime-Function-Error-Body";
 
@@ -1018,15 +1142,41 @@ function marshalError(message: string, cause?: unknown): Error {
 
 function errorRequest(target: string, fields: string, error: unknown): HttpRequest {
   const report = describe(error);
-  const type = `${errorTypeField}: ${serviceErrorType(report.errorType)}\r\n`;
-  const contentType = "Content-Type: application/vnd.aws.lambda.error+json\r\n";
-  return { method: "POST", target, fields: fields + contentType + type, body: stringify(report), timeout: postTimeout };
+  const errorFields =
+    "Content-Type: application/vnd.aws.lambda.error+json\r\n" +
+    `${errorTypeField}: ${serviceErrorType(report.errorType)}\r\n${causeField}: ${xRayCause(report)}\r\n`;
+  return { method: "POST", target, fields: fields + errorFields, body: stringify(report), timeout: postTimeout };
 }
 
 /** The error type in the only form that the service keeps, and no longer than a name is. */
 function serviceErrorType(errorType: string): string {
   if (/^(Runtime|Function)\.[A-Z][a-zA-Z]{1,200}$/.test(errorType)) return errorType;
   return /^[A-Z][a-zA-Z]{1,200}$/.test(errorType) ? `Function.${errorType}` : "Function.Error";
+}
+
+/** The longest X-Ray error cause, in bytes. */
+const causeLimit = 64 * 1024;
+
+/**
+ * What AWS X-Ray shows of an error, as JSON in printable ASCII; of one that is too large the outer stack frames are left
+ * out, and the end of its message.
+ *
+ * @see https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html#api-segmentdocuments-errors
+ */
+function xRayCause({ errorType: type, errorMessage, stackTrace }: ErrorReport): string {
+  const message = errorMessage.slice(0, 4_000);
+  const working_directory = attempt(() => process.cwd(), "").slice(0, 1_000);
+  for (let stack = stackTrace.map(causeFrame); ; stack.length >>= 1) {
+    const paths = Array.from(new Set(stack.map(({ path }) => path)));
+    const cause = stringify({ working_directory, exceptions: [{ type: type.slice(0, 200), message, stack }], paths });
+    const escaped = cause.replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+    if (escaped.length <= causeLimit) return escaped;
+  }
+}
+
+function causeFrame(frame: string): { path: string; line: number; label: string } {
+  const [, label = "", path = "", line = "0"] = /^at (?:(.*) \()?(.*?)(?::(\d+))?(?::\d+)?\)?$/.exec(frame) ?? [];
+  return { path, line: Number(line), label };
 }
 
 /** Describes anything that can be thrown: an error, any other value, an object that throws when it is looked at. */
@@ -1046,7 +1196,7 @@ function describe(thrown: unknown): ErrorReport {
   };
 }
 
-const unreadable = "(what was thrown cannot be read: it throws when it is looked at)";
+const unreadable = "(it cannot be read: it throws when it is looked at)";
 
 function attempt<Value>(read: () => Value, otherwise: Value): Value {
   try {
@@ -1081,23 +1231,179 @@ function kindOf(value: unknown): string {
 
 // ── The log ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function logError(requestId: string | undefined, error: unknown): void {
-  if (!runtimeApi) return writeLine(stringify(describe(error)));
-  const { errorType, errorMessage, stackTrace } = describe(error);
-  log("ERROR", requestId, [`${errorType}: ${errorMessage}`, ...stackTrace.map((frame) => `    ${frame}`)].join("\n"));
+const levels = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"] as const;
+type Level = (typeof levels)[number];
+
+/**
+ * Writes one log event, in the format that the function is configured for.
+ *
+ * @see https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html
+ */
+function log(level: Level, invocation: Invocation | undefined, message: unknown, error?: Partial<ErrorReport>, descriptor = 2): void {
+  if (!isLogged(level)) return;
+  const timestamp = new Date().toISOString();
+  const { id: requestId, tenantId } = invocation ?? {};
+  if (isLogOfJson()) {
+    writeLine(descriptor, toJsonLine({ timestamp, level, requestId, tenantId, message, ...error }));
+  } else {
+    // A line feed inside the message would make two log events of it.
+    writeLine(descriptor, `${timestamp}\t${requestId ?? ""}\t${level}\t${String(message).replaceAll("\n", "\r")}`);
+  }
 }
 
-/** Writes one log event: a line feed inside the message would make two of it. */
-function log(level: "WARN" | "ERROR" | "FATAL", requestId: string | undefined, message: string): void {
-  writeLine(`${new Date().toISOString()}\t${requestId ?? ""}\t${level}\t${message.replaceAll("\n", "\r")}`);
+function logError(invocation: Invocation | undefined, error: unknown): void {
+  const report = describe(error);
+  const summary = `${report.errorType}: ${report.errorMessage}`;
+  if (!runtimeApi) writeLine(2, stringify(report));
+  else if (isLogOfJson()) log("ERROR", invocation, summary, report);
+  else log("ERROR", invocation, [summary, ...report.stackTrace.map((frame) => `    ${frame}`)].join("\n"));
 }
 
-/** Writes a line to standard error, without the colours that `console.error` has on a terminal. */
-function writeLine(line: string): void {
+/** Logs what a method of the console was given. */
+function logValues(level: Level, descriptor: 1 | 2, values: unknown[]): void {
+  if (!isLogged(level)) return;
+  const [value] = values;
+  const error = attempt(() => values.find((candidate) => candidate instanceof Error), undefined);
+  const report = error && isLogOfJson() ? describe(error) : undefined;
+  const isObjectAlone = values.length === 1 && isObject(value) && isLogOfJson();
+  const object = report ? `${report.errorType}: ${report.errorMessage}` : value;
+  log(level, current(), isObjectAlone ? object : format(values), report, descriptor);
+}
+
+/** Concurrent invocations are always logged as JSON, as Lambda has it. */
+function isLogOfJson(): boolean {
+  return !!env.AWS_LAMBDA_MAX_CONCURRENCY || env.AWS_LAMBDA_LOG_FORMAT?.toUpperCase() === "JSON";
+}
+
+function isLogged(level: Level): boolean {
+  const least = isLogOfJson() && env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase();
+  return !least || levels.indexOf(level) >= levels.indexOf(least as Level);
+}
+
+function toJsonLine(event: Record<string, unknown>): string {
   try {
-    write(2, `${line}\n`);
+    return stringify(event, toJsonValue);
   } catch {
-    // standard error is closed: there is nobody to tell
+    return stringify({ ...event, message: display(event.message) });
+  }
+}
+
+function toJsonValue(_key: string, value: unknown): unknown {
+  if (value instanceof Error) return describe(value);
+  if (value instanceof Map) return Object.fromEntries(value);
+  if (value instanceof Set) return Array.from(value);
+  return typeof value === "bigint" ? String(value) : value;
+}
+
+/** @see https://console.spec.whatwg.org/#formatter */
+function format(values: unknown[]): string {
+  const [template, ...rest] = values;
+  if (typeof template !== "string" || rest.length === 0) return values.map(display).join(" ");
+  const text = template.replaceAll(/%[sdifjoOc%]/g, (specifier) => {
+    if (specifier === "%%") return "%";
+    return rest.length === 0 ? specifier : formatted(specifier, rest.shift());
+  });
+  return [text, ...rest.map(display)].join(" ");
+}
+
+function formatted(specifier: string, value: unknown): string {
+  switch (specifier) {
+    case "%s":
+      return attempt(() => String(value), unreadable);
+    case "%d":
+    case "%i":
+      return attempt(() => String(Math.trunc(Number(value))), "NaN");
+    case "%f":
+      return attempt(() => String(Number(value)), "NaN");
+    case "%j":
+      return attempt(() => stringify(value), unreadable);
+    case "%c":
+      return ""; // style sheets are not for log lines
+    default:
+      return display(value);
+  }
+}
+
+/** A value as Bun prints it. */
+function display(value: unknown): string {
+  return typeof value === "string" ? value : attempt(() => Bun.inspect(value, { depth: 2 }).trimEnd(), unreadable);
+}
+
+// The console is Bun's own until it is first used: where nothing is logged, nothing is spent on it.
+if (runtimeApi) {
+  const { console } = globalThis;
+  const set = (value: unknown) => void Object.defineProperty(globalThis, "console", { value, writable: true, configurable: true });
+  const get = () => {
+    set(Object.assign(console, consoleMethods()));
+    return console;
+  };
+  Object.defineProperty(globalThis, "console", { get, set, configurable: true });
+}
+
+/** The methods of the console that print, each of them one log event. */
+function consoleMethods() {
+  const print =
+    (level: Level, descriptor: 1 | 2) =>
+    (...values: unknown[]) =>
+      logValues(level, descriptor, values);
+  const info = print("INFO", 1);
+  const error = print("ERROR", 2);
+  const group = (...values: unknown[]) => (values.length > 0 ? info(...values) : undefined);
+  const counts = new Map<string, number>();
+  const timers = new Map<string, number>();
+
+  function trace(...values: unknown[]): void {
+    const stackTrace = stackFrames(new Error()).slice(1);
+    const frames = stackTrace.map((frame) => `    ${frame}`);
+    log("TRACE", current(), isLogOfJson() ? format(values) : [format(values), ...frames].join("\n"), { stackTrace });
+  }
+
+  function assert(condition: unknown, ...values: unknown[]): void {
+    if (!condition) error(...(values.length > 0 ? ["Assertion failed:", format(values)] : ["Assertion failed"]));
+  }
+
+  function count(label = "default"): void {
+    counts.set(label, (counts.get(label) ?? 0) + 1);
+    info(`${label}: ${counts.get(label)}`);
+  }
+
+  function timeLog(label = "default", ...values: unknown[]): void {
+    const begun = timers.get(label);
+    if (begun !== undefined) info(`${label}: ${(performance.now() - begun).toFixed(2)} ms`, ...values);
+  }
+
+  return {
+    trace,
+    debug: print("DEBUG", 1),
+    info,
+    log: info,
+    warn: print("WARN", 2),
+    error,
+    fatal: print("FATAL", 2),
+    dir: (value: unknown, options?: Bun.BunInspectOptions) => info(Bun.inspect(value, options)),
+    dirxml: info,
+    table: (data: unknown, columns?: string[]) => info(isObject(data) ? Bun.inspect.table(data, columns).trimEnd() : data),
+    assert,
+    count,
+    countReset: (label = "default") => void counts.delete(label),
+    time: (label = "default") => void timers.set(label, performance.now()),
+    timeLog,
+    timeEnd(label = "default") {
+      timeLog(label);
+      timers.delete(label);
+    },
+    group,
+    groupCollapsed: group,
+    groupEnd() {},
+  };
+}
+
+/** Writes a line, without the colours that the console has on a terminal. */
+function writeLine(descriptor: number, line: string): void {
+  try {
+    write(descriptor, `${line}\n`);
+  } catch {
+    // it is closed: there is nobody to tell
   }
 }
 
@@ -1147,7 +1453,7 @@ interface StreamResponse extends HttpResponse {
 }
 
 interface HttpClient {
-  /** Opens the connection, so that the first request finds it open. @throws {Error} if there is nobody to connect to. */
+  /** Opens the connection unless it is open. @throws {Error} if there is nobody to connect to. */
   connect(): Promise<void>;
   /**
    * Sends a request, when no other is under way, and waits for the response.
@@ -1206,7 +1512,7 @@ function createHttpClient(authority: string): HttpClient {
 
   async function request(request: HttpRequest): Promise<HttpResponse> {
     const message = serialize(authority, request);
-    if (!socket) await connect();
+    await connect();
     let response = await roundTrip(request, message);
     if (response) return { ...response, resent: false };
     await connect();
@@ -1216,6 +1522,7 @@ function createHttpClient(authority: string): HttpClient {
   }
 
   async function connect(): Promise<void> {
+    if (socket) return;
     try {
       await Bun.connect({
         hostname,
@@ -1242,7 +1549,7 @@ function createHttpClient(authority: string): HttpClient {
     let isOpen = body.first !== undefined;
     try {
       for (let resent = false; opening; resent = true) {
-        if (!socket) await connect();
+        await connect();
         isOpen = body.first !== undefined;
         const received = roundTrip(request, opening, isOpen);
         const current = exchange;

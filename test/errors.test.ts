@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Sandbox } from "./sandbox.ts";
 
-const unreadable = "(what was thrown cannot be read: it throws when it is looked at)";
+const unreadable = "(it cannot be read: it throws when it is looked at)";
 
 for (const [name, errorType, errorMessage, headerType, hasStack] of [
   ["Error", "Error", "plain", "Function.Error", true],

@@ -175,7 +175,10 @@ for (const name of awkward) {
     await next.send(event({ id: "1", body: JSON.stringify(name) }));
     const report = await sandbox.api.request("POST", "/invocation/1/error");
     const head = report.raw.subarray(0, report.raw.length - report.body.length).toString("latin1");
-    assert.match(head, /^(?:[\x20-\x7e]{1,300}\r\n){6}\r\n$/, "printable ASCII only, and no more field lines than there should be");
+    const cause = /^Lambda-Runtime-Function-XRay-Error-Cause: ([\x20-\x7e]{2,65536})\r\n/m.exec(head);
+    assert.match(head.replace(cause?.[0] ?? "", ""), /^(?:[\x20-\x7e]{1,300}\r\n){6}\r\n$/, "printable ASCII only, and no more field lines than there should be");
+    const [exception] = JSON.parse(cause?.[1] ?? "").exceptions;
+    assert.ok(name.toWellFormed().startsWith(exception.message.toWellFormed()) && exception.message.length >= Math.min(name.length, 4_000));
     assert.match(report.headers.get("lambda-runtime-function-error-type") ?? "", /^(Runtime|Function)\.[A-Z][a-zA-Z]+$/);
     const { errorType, errorMessage } = JSON.parse(report.body.toString());
     assert.deepEqual([errorType, errorMessage], [name, name]);

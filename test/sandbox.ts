@@ -114,6 +114,21 @@ async function outcome(child: Bun.Subprocess<"ignore", "pipe", "pipe">): Promise
   return { status: child.exitCode, stdout, stderr };
 }
 
+export interface LogEvent {
+  requestId: string;
+  level: string;
+  message: string;
+}
+
+/** The log events of text format: one a line, the line feeds of a message as carriage returns. */
+export function logEvents(log: string): LogEvent[] {
+  return log.split("\n").slice(0, -1).map((line) => {
+    const [, requestId = "", level = "", message = ""] = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\t([^\t]*)\t([A-Z]+)\t(.*)$/s.exec(line) ?? [];
+    assert.ok(level, `not a log event: ${line}`);
+    return { requestId, level, message: message.replaceAll("\r", "\n") };
+  });
+}
+
 /** The resident memory of a process, in MB. */
 export function residentMemory(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
