@@ -672,7 +672,7 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
 const shortestPause = 100;
 
 /** … up to so many. */
-const mostFailures = 6;
+const mostFailures = 5;
 
 function createStorage() {
   const { AsyncLocalStorage } = process.getBuiltinModule("node:async_hooks");
@@ -933,16 +933,18 @@ function end(status: number): never {
 
 /** Takes what was thrown past everybody: reports it, and ends the process, since nobody knows what state it is in. */
 async function escaped(error: unknown): Promise<void> {
+  const wasInitializing = stage === "initializing";
   const owners = affected();
-  for (const owner of owners) logError(owner, error);
+  if (stage === "ending" || inFlight.size === 0) logError(undefined, error);
   if (stage === "ending") return;
-  const isInitializing = runtimeApi && stage === "initializing";
   stage = "ending";
-  if (isInitializing) await postInitError(runtimeApi, error);
-  const message = "the process has ended, since an error escaped from another invocation that it was serving";
-  const bystander = runtimeError("Runtime.ExitError", message);
-  await Promise.all(Array.from(inFlight, (invocation) => giveUp(invocation, owners.includes(invocation) ? error : bystander)));
+  if (runtimeApi && wasInitializing) await postInitError(runtimeApi, error);
+  await Promise.all(Array.from(inFlight, (invocation) => giveUp(invocation, owners.includes(invocation) ? error : bystander())));
   end(1);
+}
+
+function bystander(): Error {
+  return runtimeError("Runtime.ExitError", "the process has ended, since an error escaped from another of its invocations");
 }
 
 /** The invocations that something has happened to: the one that the code that runs belongs to, or else any in flight. */
@@ -959,6 +961,7 @@ function current(): Invocation | undefined {
 
 /** Answers an invocation whose handler has no say any more. A stream on its way has the error in its trailers. */
 async function giveUp(invocation: Invocation, error: unknown): Promise<void> {
+  logError(invocation, error);
   invocation.escaped = { error };
   invocation.abandon?.(error);
   try {
@@ -1512,7 +1515,7 @@ function createHttpClient(authority: string): HttpClient {
 
   async function request(request: HttpRequest): Promise<HttpResponse> {
     const message = serialize(authority, request);
-    await connect();
+    if (!socket) await connect();
     let response = await roundTrip(request, message);
     if (response) return { ...response, resent: false };
     await connect();
@@ -1549,7 +1552,7 @@ function createHttpClient(authority: string): HttpClient {
     let isOpen = body.first !== undefined;
     try {
       for (let resent = false; opening; resent = true) {
-        await connect();
+        if (!socket) await connect();
         isOpen = body.first !== undefined;
         const received = roundTrip(request, opening, isOpen);
         const current = exchange;
