@@ -516,7 +516,7 @@ function createContext(headers: Uint8Array): [Context, release: () => void] {
       const { signal } = (abort = new AbortController());
       const due = deadline() - Date.now() - signalMargin;
       const fire = () => abort?.abort(new DOMException("the deadline of the invocation is near", "TimeoutError"));
-      if (!ended && deadline() > received && due <= longestTimer) timer = setTimeout(fire, due);
+      if (!ended && deadline() > received && due <= longestTimer) timer = setTimeout(fire, Math.max(due, 0));
       return signal;
     },
     getRemainingTimeInMillis: () => deadline() - Date.now(),

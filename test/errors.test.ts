@@ -47,3 +47,44 @@ for (const [name, errorType, errorMessage, headerType, hasStack] of [
     assert.equal(message?.replaceAll("\r", "\n"), [`${errorType}: ${errorMessage}`.replaceAll("\r", "\n"), ...stackTrace.map((frame: string) => `    ${frame}`)].join("\n"));
   });
 }
+
+const causeField = "lambda-runtime-function-xray-error-cause";
+
+test("X-Ray is told the cause of an error: type, message, and the stack by path, line and label", async () => {
+  await using sandbox = await Sandbox.start("errors");
+  const report = await sandbox.invoke({ body: '"TypeError"', expect: "error" });
+  const { working_directory, exceptions, paths } = JSON.parse(report.headers.get(causeField) ?? "");
+  assert.equal(working_directory, process.cwd());
+  assert.equal(exceptions.length, 1);
+  const [{ type, message, stack }] = exceptions;
+  assert.deepEqual([type, message], ["TypeError", "built in"]);
+  const [frame] = stack;
+  assert.deepEqual(Object.keys(frame), ["path", "line", "label"]);
+  assert.match(frame.path, /test\/handlers\/errors\.ts$/);
+  assert.equal(typeof frame.line, "number");
+  assert.equal(frame.label, "<anonymous>");
+  assert.deepEqual(paths, [...new Set(stack.map(({ path }: { path: string }) => path))]);
+});
+
+test("X-Ray is told the cause of an error that has no stack", async () => {
+  await using sandbox = await Sandbox.start("errors");
+  const report = await sandbox.invoke({ body: '"string"', expect: "error" });
+  const { exceptions, paths } = JSON.parse(report.headers.get(causeField) ?? "");
+  assert.deepEqual([exceptions, paths], [[{ type: "string", message: "a string", stack: [] }], []]);
+});
+
+test("X-Ray is told the cause of an initialization error", async () => {
+  await using sandbox = await Sandbox.start("init-throw");
+  const report = await sandbox.api.request("POST", "/init/error");
+  const { errorType, errorMessage } = JSON.parse(report.body.toString());
+  const [{ type, message }] = JSON.parse(report.headers.get(causeField) ?? "").exceptions;
+  assert.deepEqual([type, message], [errorType, errorMessage]);
+});
+
+test("of a stack that does not fit into 64 KiB, X-Ray is told the innermost frames", async () => {
+  await using sandbox = await Sandbox.start("errors");
+  const report = await sandbox.invoke({ body: '"a long stack"', expect: "error" });
+  const cause = report.headers.get(causeField) ?? "";
+  assert.ok(cause.length > 20_000 && cause.length <= 65_536, String(cause.length));
+  assert.deepEqual(JSON.parse(cause).exceptions[0].stack[0], { path: "/a/file.ts", line: 1, label: "deep" });
+});

@@ -1,0 +1,211 @@
+/** AWS_LAMBDA_MAX_CONCURRENCY: several invocations at a time in one process, as on Lambda Managed Instances. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { accepted, answer, event, gone, type ReceivedRequest } from "./runtime-api.ts";
+import { randomFrom } from "./random.ts";
+import { Sandbox } from "./sandbox.ts";
+
+/** Starts so many loops, and waits until each has asked for an event. */
+async function startLoops(count: number, env: Record<string, string> = {}): Promise<[Sandbox, ...ReceivedRequest[]]> {
+  const sandbox = await Sandbox.start("interleaved", { AWS_LAMBDA_MAX_CONCURRENCY: String(count), ...env });
+  const nexts: ReceivedRequest[] = [];
+  while (nexts.length < count) nexts.push(await sandbox.api.request("GET", "/invocation/next"));
+  return [sandbox, ...nexts];
+}
+
+const send = (next: ReceivedRequest | undefined, id: string, body: object) => next?.send(event({ id, body: JSON.stringify(body) }));
+
+const logged = (log: string) =>
+  log.split("\n").slice(0, -1).map((line): Record<string, string> => JSON.parse(line));
+
+test("64 loops serve 100,000 interleaved invocations: every reply goes to its own request, every line has its own request id", async () => {
+  await using sandbox = await Sandbox.start("interleaved", { AWS_LAMBDA_MAX_CONCURRENCY: "64" });
+  const total = 100_000;
+  const random = randomFrom(5);
+  const integer = (below: number) => Math.floor(random() * below);
+  const waiting = new Map<string, string>();
+  let sent = 0;
+  let stopped = 0;
+  let mostAtATime = 0;
+  while (stopped < 64) {
+    const request = await sandbox.api.anyRequest();
+    if (request.method === "POST") {
+      const { id, text } = JSON.parse(request.body.toString());
+      assert.equal(request.target, `/2018-06-01/runtime/invocation/${id}/response`);
+      assert.equal(waiting.get(id), text);
+      waiting.delete(id);
+      void request.send(accepted);
+    } else if (sent < total) {
+      const id = String(sent++);
+      const text = `text ${id} ${integer(1_000_000)}`;
+      waiting.set(id, text);
+      mostAtATime = Math.max(mostAtATime, waiting.size);
+      void send(request, id, { wait: integer(3), text });
+    } else {
+      void request.send(gone);
+      stopped++;
+    }
+  }
+  assert.equal(waiting.size, 0);
+  assert.equal(sandbox.api.connections.length, 64);
+  assert.equal(mostAtATime, 64);
+  const { status, stdout, stderr } = await sandbox.exited;
+  assert.deepEqual([status, stderr], [0, ""]);
+  const lines = logged(stdout);
+  assert.equal(lines.length, total);
+  for (const { requestId, message } of lines) assert.ok(message?.startsWith(`text ${requestId} `), `${requestId}: ${message}`);
+});
+
+test("a loop whose connection breaks in the middle of an event begins again, and the other does not notice", async () => {
+  const [sandbox, first, second] = await startLoops(2);
+  await using _ = sandbox;
+  await first?.send("HTTP/1.1 200 OK\r\nContent-Le");
+  first?.connection.reset();
+  await send(second, "2", { wait: 0, text: "undisturbed" });
+  const reply = await sandbox.api.request("POST", "/invocation/2/response");
+  assert.equal(JSON.parse(reply.body.toString()).text, "undisturbed");
+  await reply.send(accepted);
+  const again = [await sandbox.api.request("GET", "/invocation/next"), await sandbox.api.request("GET", "/invocation/next")];
+  assert.equal(sandbox.api.connections.length, 3);
+  for (const next of again) await next.send(gone);
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 0);
+  const [line, ...others] = logged(stderr);
+  assert.deepEqual(others, []);
+  assert.match(line?.message ?? "", /^one of 2 loops failed, and begins again: the connection broke in the middle of a response/);
+});
+
+test("a loop whose reply is answered by a server error begins again, and names the invocation in the log", async () => {
+  const [sandbox, first, second] = await startLoops(2);
+  await using _ = sandbox;
+  await send(first, "1", { wait: 0, text: "refused" });
+  await (await sandbox.api.request("POST", "/invocation/1/response")).send(answer(502, "bad"));
+  for (const next of [await sandbox.api.request("GET", "/invocation/next"), second]) await next?.send(gone);
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 0);
+  assert.match(stderr, /the reply of invocation 1 was answered 502/);
+});
+
+test("a loop that is one too many (500) pauses and asks again, is logged once, and the other is served meanwhile", async () => {
+  const [sandbox, first, second] = await startLoops(2);
+  await using _ = sandbox;
+  await first?.send(answer(500, '{"errorType":"TooManyPollers"}'));
+  for (let refusals = 0; refusals < 3; refusals++) {
+    await (await sandbox.api.request("GET", "/invocation/next")).send(answer(500, '{"errorType":"TooManyPollers"}'));
+  }
+  await send(second, "2", { wait: 0, text: "meanwhile" });
+  const reply = await sandbox.api.request("POST", "/invocation/2/response");
+  await reply.send(accepted);
+  for (const next of [await sandbox.api.request("GET", "/invocation/next"), await sandbox.api.request("GET", "/invocation/next")]) await next.send(gone);
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 0);
+  assert.equal(logged(stderr).length, 1, stderr);
+  assert.match(stderr, /GET \/invocation\/next was answered 500/);
+});
+
+test("when every loop fails again and again, the process ends with status 1 and says why", async () => {
+  const [sandbox] = await startLoops(3);
+  await using _ = sandbox;
+  sandbox.api.stopListening();
+  for (const connection of sandbox.api.connections) connection.reset();
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 1);
+  const lines = logged(stderr);
+  assert.deepEqual(lines.map(({ level }) => level), ["ERROR", "ERROR", "ERROR", "FATAL"]);
+  assert.match(lines.at(-1)?.message ?? "", /^cannot connect to 127\.0\.0\.1:\d+: /);
+});
+
+test("a loop that is told 410 stops, and the others finish what they are at before the process ends with status 0", async () => {
+  const [sandbox, first, second] = await startLoops(2);
+  await using _ = sandbox;
+  await send(second, "2", { wait: 200, text: "finished" });
+  await first?.send(gone);
+  const reply = await sandbox.api.request("POST", "/invocation/2/response");
+  assert.equal(JSON.parse(reply.body.toString()).text, "finished");
+  await reply.send(accepted);
+  const { stderr } = await sandbox.stop();
+  assert.equal(stderr, "");
+});
+
+test("an error that escapes from nobody knows which invocation is reported as that of each, and ends the process", async () => {
+  const [sandbox, first, second, third] = await startLoops(3);
+  await using _ = sandbox;
+  await send(first, "1", { wait: 5_000, text: "" });
+  await send(second, "2", { wait: 50, text: "rejected", then: "reject" });
+  const reports = [await sandbox.api.anyRequest(), await sandbox.api.anyRequest()];
+  assert.deepEqual(reports.map(({ target }) => target).sort(), [1, 2].map((id) => `/2018-06-01/runtime/invocation/${id}/error`));
+  for (const report of reports) {
+    assert.equal(JSON.parse(report.body.toString()).errorMessage, "rejected");
+    await report.send(accepted);
+  }
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 1);
+  assert.deepEqual(logged(stderr).map(({ requestId, errorMessage }) => [requestId, errorMessage]), [["1", "rejected"], ["2", "rejected"]]);
+  assert.ok(third);
+});
+
+test("an error that escapes from a known invocation is reported as that one's, and the others learn that the process ends", async () => {
+  const [sandbox, first, second] = await startLoops(2);
+  await using _ = sandbox;
+  await send(first, "1", { wait: 5_000, text: "" });
+  await send(second, "2", { wait: 50, text: "secret", then: "throw from a timer" });
+  const reports = [await sandbox.api.anyRequest(), await sandbox.api.anyRequest()].sort((a, b) => (a.target < b.target ? -1 : 1));
+  const [others, own] = reports.map(({ body }) => JSON.parse(body.toString()));
+  assert.deepEqual([own.errorType, own.errorMessage], ["RangeError", "secret"]);
+  assert.equal(others.errorType, "Runtime.ExitError");
+  assert.doesNotMatch(JSON.stringify(others), /secret/);
+  for (const report of reports) await report.send(accepted);
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 1);
+  assert.deepEqual(logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]), [["1", "Runtime.ExitError"], ["2", "RangeError"]]);
+});
+
+test("process.exit is logged as the doing of its invocation, and never has status 0", async () => {
+  const [sandbox, first, second] = await startLoops(2);
+  await using _ = sandbox;
+  await send(first, "1", { wait: 5_000, text: "" });
+  await send(second, "2", { wait: 0, text: "exits", then: "exit" });
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 1);
+  assert.deepEqual(logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]), [["2", "Runtime.ExitError"]]);
+});
+
+test("a handler that throws fails its own invocation only, and the trace id in the environment is left alone", async () => {
+  const [sandbox, first, second] = await startLoops(2, { _X_AMZN_TRACE_ID: "as it was" });
+  await using _ = sandbox;
+  await send(first, "1", { wait: 0, text: "fails", then: "throw" });
+  await (await sandbox.api.request("POST", "/invocation/1/error")).send(accepted);
+  await send(second, "2", { wait: 0, text: "goes on" });
+  const reply = await sandbox.api.request("GET", "/invocation/next").then(() => sandbox.api.request("POST", "/invocation/2/response"));
+  assert.deepEqual(JSON.parse(reply.body.toString()), { id: "2", text: "goes on", traceId: "as it was" });
+});
+
+test("a handler that can never settle is found when no other loop waits for an event, and not before", async () => {
+  const [sandbox, first, second] = await startLoops(2);
+  await using _ = sandbox;
+  await send(first, "1", { wait: -1, text: "" });
+  await send(second, "2", { wait: 0, text: "served meanwhile" });
+  await (await sandbox.api.request("POST", "/invocation/2/response")).send(accepted);
+  await send(await sandbox.api.request("GET", "/invocation/next"), "3", { wait: -1, text: "" });
+  const reports = [await sandbox.api.anyRequest(), await sandbox.api.anyRequest()];
+  for (const report of reports) assert.equal(JSON.parse(report.body.toString()).errorType, "Runtime.NeverSettled");
+  assert.deepEqual(reports.map(({ target }) => target).sort(), [1, 3].map((id) => `/2018-06-01/runtime/invocation/${id}/error`));
+});
+
+for (const value of ["0", "-1", "1.5", "many", "1000000"]) {
+  test(`a concurrency of ${value} is an initialization error`, async () => {
+    await using sandbox = await Sandbox.start("interleaved", { AWS_LAMBDA_MAX_CONCURRENCY: value });
+    const report = await sandbox.api.request("POST", "/init/error");
+    assert.equal(JSON.parse(report.body.toString()).errorMessage, `AWS_LAMBDA_MAX_CONCURRENCY is "${value}", not a whole number from 1 to 10000`);
+    await report.send(accepted);
+    assert.equal((await sandbox.exited).status, 1);
+  });
+}
+
+test("a concurrency of 1 serves one invocation after the other, and logs in JSON", async () => {
+  await using sandbox = await Sandbox.start("interleaved", { AWS_LAMBDA_MAX_CONCURRENCY: "1" });
+  await sandbox.invoke({ id: "1", body: JSON.stringify({ wait: 0, text: "one" }) });
+  const { stdout } = await sandbox.stop();
+  assert.deepEqual(logged(stdout).map(({ requestId, message }) => [requestId, message]), [["1", "one"]]);
+  assert.equal(sandbox.api.connections.length, 1);
+});

@@ -1,0 +1,31 @@
+import { json, run } from "../../runtime.ts";
+
+interface Event {
+  /** How long it takes, in ms; less than 0 is for ever. */
+  wait: number;
+  text: string;
+  /** What happens then instead of a reply. */
+  then?: "throw" | "throw from a timer" | "reject" | "exit";
+}
+
+async function wait(ms: number): Promise<void> {
+  if (ms < 0) await new Promise(() => {});
+  else if (ms > 0) await Bun.sleep(ms);
+}
+
+run(
+  json(async (event: Event, context) => {
+    await wait(event.wait);
+    console.log(event.text);
+    if (event.then === "throw") throw new RangeError(event.text);
+    if (event.then === "throw from a timer") setTimeout(() => fail(event.text));
+    if (event.then === "reject") void Promise.reject(new RangeError(event.text));
+    if (event.then === "exit") process.exit(0);
+    if (event.then) await wait(5_000);
+    return { id: context.awsRequestId, text: event.text, traceId: process.env._X_AMZN_TRACE_ID };
+  }),
+);
+
+function fail(message: string): never {
+  throw new RangeError(message);
+}
