@@ -92,9 +92,11 @@ command -v zip >/dev/null || fail "zip is not installed (apt-get install zip, dn
 
 # ── Included files ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# Whether the second folder is the first, or in it.
+# Whether the second folder is the first, or in it, or will be.
 holds() {
-  case $(cd "$2" 2>/dev/null && pwd -P)/ in
+  there=$2
+  while [ ! -d "$there" ]; do there=$(dirname "$there"); done
+  case $(cd "$there" && pwd -P)/ in
     "$(cd "$1" && pwd -P)"/*) ;;
     *) return 1 ;;
   esac
@@ -104,7 +106,7 @@ holds() {
 files_of() {
   [ -e "$1" ] || [ -L "$1" ] || fail "there is no ${1#./} to include"
   if [ -d "$1" ]; then
-    for folder in . "$out" "$out/x86_64" "$out/arm64"; do
+    for folder in "$PWD" "$out" "$out/x86_64" "$out/arm64"; do
       ! holds "$1" "$folder" || misused "--include ${1#./} holds $folder, and with it what is built: name what is needed of it"
     done
   fi

@@ -279,10 +279,10 @@ for (const [kind, args, expectedStatus, complaint] of [
   ["of an absolute path", ["--include", "/etc/hosts"], 2, /^build\.sh: --include \/etc\/hosts is absolute: /],
   ["of a path with ..", ["--include", "assets/../lib"], 2, /^build\.sh: --include assets\/\.\.\/lib has \.\. in it: /],
   ["of a path that ends with ..", ["--include", ".."], 2, /^build\.sh: --include \.\. has \.\. in it: /],
-  ["of the current directory", ["--include", "."], 2, /^build\.sh: --include \. holds \., and with it what is built: /],
-  ["of the current directory, spelled otherwise", ["--include", ".//./"], 2, /^build\.sh: --include \. holds \., /],
-  ["of a link to the current directory", ["--include", "odd/here"], 2, /^build\.sh: --include odd\/here holds \., /],
-  ["of the folder that holds --out", ["--include", "assets", "--out", "assets/out"], 2, /^build\.sh: --include assets holds assets\/out, /],
+  ["of the current directory", ["--include", "."], 2, /^build\.sh: --include \. holds \/.*, and with it what is built: /],
+  ["of the current directory, spelled otherwise", ["--include", ".//./"], 2, /^build\.sh: --include \. holds \/.*, /],
+  ["of a link to the current directory", ["--include", "odd/here"], 2, /^build\.sh: --include odd\/here holds \/.*, /],
+  ["of the folder that is to hold --out", ["--include", "assets", "--out", "assets/out"], 2, /^build\.sh: --include assets holds assets\/out, /],
   ["of what was built", ["--include", "lib/arm64", "--out=lib"], 2, /^build\.sh: --include lib\/arm64 holds lib\/arm64, /],
   ["of another bootstrap", ["--include", "./bootstrap"], 2, /^build\.sh: --include \.\/bootstrap would take the place of bootstrap: /],
   ["of a folder named bootstrap", ["--include", "bootstrap//file"], 2, /^build\.sh: --include bootstrap\/\/file would take the place of bootstrap: /],
@@ -296,7 +296,7 @@ for (const [kind, args, expectedStatus, complaint] of [
 ] as const) {
   test(`an --include ${kind} is refused with a message and status ${expectedStatus}`, () => {
     const project = createProjectWithFiles();
-    write(project, { "assets/out/arm64/bootstrap": "", "lib/arm64/bootstrap": "", "odd/named/a\nb": "" });
+    write(project, { "lib/arm64/bootstrap": "", "odd/named/a\nb": "" });
     for (const folder of ["odd/empty/empty", "odd/links", "odd/circle"]) mkdirSync(join(project, folder), { recursive: true });
     for (const [link, target] of [["here", ".."], ["links/nowhere", "missing"], ["circle/back", "."]] as const) symlinkSync(target, join(project, "odd", link));
     spawnSync("mkfifo", [join(project, "odd/fifo")]);
@@ -304,7 +304,7 @@ for (const [kind, args, expectedStatus, complaint] of [
     assert.match(stderr, complaint);
     assert.equal(status, expectedStatus);
     assert.equal(stdout, "");
-    assert.ok(!existsSync(join(project, "dist")));
+    for (const out of ["dist", "assets/out"]) assert.ok(!existsSync(join(project, out)));
   });
 }
 
