@@ -107,7 +107,7 @@ files_of() {
   [ -e "$1" ] || [ -L "$1" ] || fail "there is no ${1#./} to include"
   if [ -d "$1" ]; then
     for folder in "$PWD" "$out" "$out/x86_64" "$out/arm64"; do
-      ! holds "$1" "$folder" || misused "--include ${1#./} holds $folder, and with it what is built: name what is needed of it"
+      ! holds "$1" "$folder" || misused "--include ${1#./} holds $folder, and with it what is built: name a part of it"
     done
   fi
   others=$(find -L "$1" ! -type f ! -type d) || fail "cannot read all of ${1#./}, which is to be included"
