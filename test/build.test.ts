@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
 import { test } from "node:test";
 import { architecture, fakeZip, root, workspace } from "./sandbox.ts";
 
@@ -39,9 +39,10 @@ const bunDirectory = join(root, "node_modules/.bin");
 const unpacked = { PATH: [fakeZip(), bunDirectory, process.env.PATH].join(delimiter) };
 
 /** Runs a project's build.sh, with Bun on the PATH. */
-function build(project: string, args: string[], options: { cwd?: string; env?: Record<string, string | undefined> } = {}): Built {
+function build(project: string, args: string[], options: { cwd?: string; env?: Record<string, string | undefined>; umask?: string } = {}): Built {
   const path = [bunDirectory, process.env.PATH].join(delimiter);
-  const { status, stdout, stderr } = spawnSync(join(project, "build.sh"), args, {
+  const command = ["-c", `umask ${options.umask ?? "022"}; exec "$0" "$@"`, join(project, "build.sh"), ...args];
+  const { status, stdout, stderr } = spawnSync("/bin/sh", command, {
     cwd: options.cwd ?? project,
     env: { ...process.env, PATH: path, ...options.env },
     encoding: "utf8",
@@ -174,6 +175,159 @@ for (const [kind, source, complaint] of [
   });
 }
 
+/** Writes files, whose names begin with the folders that they are in. */
+function write(directory: string, files: Record<string, string>): void {
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(directory, name)), { recursive: true });
+    writeFileSync(join(directory, name), text);
+  }
+}
+
+/** A project with files to include, of which two are links and one is executable. */
+function createProjectWithFiles(): string {
+  const project = createProject();
+  write(project, {
+    "assets/b.txt": "b",
+    "assets/B.txt": "B",
+    "assets/.hidden/a b.txt": "hidden",
+    "assets/run.sh": "#!/bin/sh\n",
+    "lib/libx.so": "library",
+    "lib/not-included": "",
+    "--name": "as an option",
+    "elsewhere/target.txt": "target",
+  });
+  chmodSync(join(project, "assets/run.sh"), 0o744);
+  chmodSync(join(project, "assets/b.txt"), 0o600);
+  symlinkSync("../elsewhere/target.txt", join(project, "assets/link.txt"));
+  symlinkSync("elsewhere", join(project, "folder"));
+  return project;
+}
+
+const includeAll = ["--include", "./lib/libx.so", "--include=assets", "--include", "assets//./b.txt", "--include", "folder/", "--include", "--name"];
+
+/** The included files in the order of the zip: name, mode and text. */
+const includedFiles = [
+  ["--name", 0o644, "as an option"],
+  ["assets/.hidden/a b.txt", 0o644, "hidden"],
+  ["assets/B.txt", 0o644, "B"],
+  ["assets/b.txt", 0o644, "b"],
+  ["assets/link.txt", 0o644, "target"],
+  ["assets/run.sh", 0o755, "#!/bin/sh\n"],
+  ["folder/target.txt", 0o644, "target"],
+  ["lib/libx.so", 0o644, "library"],
+] as const;
+
+test("what --include names is packed behind bootstrap under its path, once, in a fixed order, with fixed modes and times", () => {
+  const project = createProjectWithFiles();
+  const { status, stdout, stderr } = build(project, ["handler.ts", "--arch", "x86_64", ...includeAll]);
+  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+  assert.match(stdout, /^dist\/bootstrap-x86_64\.zip  \d+\.\d MB  \(dist\/x86_64\/bootstrap  \d+\.\d MB\)\n$/);
+  const size = statSync(join(project, "dist/x86_64/bootstrap")).size;
+  assert.deepEqual(zipEntries(join(project, "dist/bootstrap-x86_64.zip")), [
+    ["bootstrap", "0o100755", [1980, 1, 1, 0, 0, 0], "", size],
+    ...includedFiles.map(([name, mode, text]) => [name, `0o100${mode.toString(8)}`, [1980, 1, 1, 0, 0, 0], "", text.length]),
+  ]);
+});
+
+test("files that were copied at another time and with another umask, and are named in another order, give the same zip", () => {
+  const [first, second] = ["022", "077"].map((umask) => {
+    const project = createProjectWithFiles();
+    spawnSync("sh", ["-c", `umask ${umask}; cp -RL assets copied; rm -r assets; mv copied assets; touch -t 200001010000 assets/*`], { cwd: project });
+    const named = umask === "022" ? includeAll : ["--include", "--name", "--include=folder", "--include=lib/libx.so", "--include=assets"];
+    const { status, stderr } = build(project, ["handler.ts", "--arch", "arm64", ...named], { umask });
+    assert.equal(status, 0, stderr);
+    return readFileSync(join(project, "dist/bootstrap-arm64.zip"));
+  });
+  assert.ok(first && second?.equals(first));
+});
+
+test("what is included is beside the executables of both architectures, as it is in the zip, and what was there stays", () => {
+  const project = createProjectWithFiles();
+  writeFileSync(
+    join(project, "handler.ts"),
+    'import { dirname } from "node:path";\nimport { json, run } from "./runtime.ts";\n' +
+      "run(json((name) => Bun.file(`${dirname(process.execPath)}/${name}`).text()));\n",
+  );
+  write(project, { "dist/x86_64/lib/libx.so": "of the build before", "dist/x86_64/lib/mine": "mine" });
+  const { status, stderr } = build(project, ["handler.ts", ...includeAll], { env: unpacked });
+  assert.equal(status, 0, stderr);
+  for (const arch of ["x86_64", "arm64"]) {
+    for (const [name, mode, text] of includedFiles) {
+      const file = join(project, "dist", arch, name);
+      assert.equal(readFileSync(file, "utf8"), text);
+      assert.equal(statSync(file).mode & 0o777, mode, name);
+    }
+  }
+  assert.equal(readFileSync(join(project, "dist/x86_64/lib/mine"), "utf8"), "mine");
+  const bootstrap = join(project, "dist", architecture, "bootstrap");
+  assert.equal(spawnSync(bootstrap, ['"lib/libx.so"'], { encoding: "utf8", cwd: "/" }).stdout, '"library"');
+});
+
+test("what --include names is found in the current directory, not beside build.sh or the handler", () => {
+  const project = createProject();
+  const cwd = mkdtempSync(join(workspace, "cwd-"));
+  write(cwd, { "a/file": "of the current directory" });
+  const { status, stderr } = build(project, [join(project, "handler.ts"), "--arch", architecture, "--include", "a"], { cwd, env: unpacked });
+  assert.equal(status, 0, stderr);
+  assert.equal(readFileSync(join(cwd, "dist", architecture, "a/file"), "utf8"), "of the current directory");
+});
+
+for (const [kind, args, expectedStatus, complaint] of [
+  ["without its value", ["--include"], 2, /^build\.sh: --include needs a value \(/],
+  ["with an empty value", ["--include="], 2, /^build\.sh: --include needs a value \(/],
+  ["of what does not exist", ["--include", "missing.so"], 1, /^build\.sh: there is no missing\.so to include\n$/],
+  ["of an absolute path", ["--include", "/etc/hosts"], 2, /^build\.sh: --include \/etc\/hosts is absolute: /],
+  ["of a path with ..", ["--include", "assets/../lib"], 2, /^build\.sh: --include assets\/\.\.\/lib has \.\. in it: /],
+  ["of a path that ends with ..", ["--include", ".."], 2, /^build\.sh: --include \.\. has \.\. in it: /],
+  ["of the current directory", ["--include", "."], 2, /^build\.sh: --include \. holds \/.*, and with it what is built: /],
+  ["of the current directory, spelled otherwise", ["--include", ".//./"], 2, /^build\.sh: --include \. holds \/.*, /],
+  ["of a link to the current directory", ["--include", "odd/here"], 2, /^build\.sh: --include odd\/here holds \/.*, /],
+  ["of the folder that is to hold --out", ["--include", "assets", "--out", "assets/out"], 2, /^build\.sh: --include assets holds assets\/out, /],
+  ["of what was built", ["--include", "lib/arm64", "--out=lib"], 2, /^build\.sh: --include lib\/arm64 holds lib\/arm64, /],
+  ["of another bootstrap", ["--include", "./bootstrap"], 2, /^build\.sh: --include \.\/bootstrap would take the place of bootstrap: /],
+  ["of a folder named bootstrap", ["--include", "bootstrap//file"], 2, /^build\.sh: --include bootstrap\/\/file would take the place of bootstrap: /],
+  ["of a folder without files", ["--include", "odd/empty"], 1, /^build\.sh: there is no file in odd\/empty to include\n$/],
+  ["of a path with a line feed", ["--include", "a\nb"], 2, /^build\.sh: --include a\nb has a line feed in it: /],
+  ["of a folder with a line feed in a name", ["--include", "odd/named"], 1, /^build\.sh: cannot include a file with a line feed in its name: \.\/odd\/named\/a\nb\n$/],
+  ["of a FIFO", ["--include", "odd/fifo"], 1, /^build\.sh: cannot include what is neither a file nor a folder, .*: \.\/odd\/fifo\n$/],
+  ["of a folder with a link that leads nowhere", ["--include", "odd/links"], 1, /^build\.sh: cannot include what is neither .*: \.\/odd\/links\/nowhere\n$/],
+  ["of a link that leads nowhere", ["--include", "odd/links/nowhere"], 1, /^build\.sh: cannot include what is neither .*: \.\/odd\/links\/nowhere\n$/],
+  ["of a folder that a link in it leads back to", ["--include", "odd/circle"], 1, /build\.sh: cannot read all of odd\/circle, which is to be included\n$/],
+] as const) {
+  test(`an --include ${kind} is refused with a message and status ${expectedStatus}`, () => {
+    const project = createProjectWithFiles();
+    write(project, { "lib/arm64/bootstrap": "", "odd/named/a\nb": "" });
+    for (const folder of ["odd/empty/empty", "odd/links", "odd/circle"]) mkdirSync(join(project, folder), { recursive: true });
+    for (const [link, target] of [["here", ".."], ["links/nowhere", "missing"], ["circle/back", "."]] as const) symlinkSync(target, join(project, "odd", link));
+    spawnSync("mkfifo", [join(project, "odd/fifo")]);
+    const { status, stdout, stderr } = build(project, ["handler.ts", ...args]);
+    assert.match(stderr, complaint);
+    assert.equal(status, expectedStatus);
+    assert.equal(stdout, "");
+    for (const out of ["dist", "assets/out"]) assert.ok(!existsSync(join(project, out)));
+  });
+}
+
+test("a folder where an included file goes is named, before anything is built", () => {
+  const project = createProjectWithFiles();
+  write(project, { "dist/arm64/lib/libx.so/file": "of the build before" });
+  const { status, stderr } = build(project, ["handler.ts", "--include", "lib/libx.so"]);
+  assert.equal(status, 1);
+  assert.equal(stderr, "build.sh: dist/arm64/lib/libx.so is a folder where a file goes: remove it\n");
+  assert.deepEqual(readdirSync(join(project, "dist")), ["arm64"]);
+});
+
+test("an included file that cannot be read is named, before anything is built", () => {
+  const project = createProjectWithFiles();
+  const bin = mkdtempSync(join(workspace, "bin-"));
+  writeFileSync(join(bin, "cp"), "#!/bin/sh\nexit 1\n", { mode: 0o755 }); // root, as whom tests may run, can read everything
+  const PATH = [bin, bunDirectory, process.env.PATH].join(delimiter);
+  const { status, stderr } = build(project, ["handler.ts", "--include", "lib/libx.so"], { env: { PATH } });
+  assert.equal(status, 1);
+  assert.equal(stderr, "build.sh: cannot read lib/libx.so, which is to be included\n");
+  assert.deepEqual(readdirSync(join(project, "dist")), []);
+});
+
 test("a zip that fails half-way leaves nothing behind", () => {
   const project = createProject();
   const PATH = [fakeZip('echo half >"$word"; exit 14'), bunDirectory, process.env.PATH].join(delimiter);
@@ -196,7 +350,7 @@ test("--help says how it is called", () => {
   const { status, stdout, stderr } = build(root, ["--help"]);
   assert.equal(status, 0);
   assert.equal(stderr, "");
-  assert.match(stdout, /^Usage: \.\/build\.sh \[--arch x86_64\|arm64\] \[--out DIR\] \[HANDLER\.ts\] \[-- ARGUMENTS FOR BUN BUILD\]\n/);
+  assert.match(stdout, /^Usage: \.\/build\.sh \[--arch x86_64\|arm64\] \[--out DIR\] \[--include PATH\]\.\.\. \[HANDLER\.ts\] \[-- ARGUMENTS FOR BUN BUILD\]\n/);
 });
 
 test("a Bun that is neither in node_modules nor on the PATH is installed through npm, once, and said so", () => {

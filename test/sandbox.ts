@@ -31,8 +31,8 @@ export function executable(name: string): string {
 }
 
 /** Runs build.sh without the packing, which takes most of the time. */
-export function buildWithoutZip(args: string[]): { status: number | null; stderr: string } {
-  return spawnSync(join(root, "build.sh"), args, { encoding: "utf8", env: { ...process.env, PATH: `${fakeZip()}:${process.env.PATH}` } });
+export function buildWithoutZip(args: string[], cwd = process.cwd()): { status: number | null; stderr: string } {
+  return spawnSync(join(root, "build.sh"), args, { cwd, encoding: "utf8", env: { ...process.env, PATH: `${fakeZip()}:${process.env.PATH}` } });
 }
 
 /** A directory for the PATH with a stand-in for zip, which runs a script for the $word that names the archive. */
