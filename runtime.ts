@@ -516,7 +516,9 @@ function createContext(headers: Uint8Array): [Context, release: () => void] {
       const { signal } = (abort = new AbortController());
       const due = deadline() - Date.now() - signalMargin;
       const fire = () => abort?.abort(new DOMException("the deadline of the invocation is near", "TimeoutError"));
-      if (!ended && deadline() > received && due <= longestTimer) timer = setTimeout(fire, Math.max(due, 0));
+      if (ended || deadline() <= received || due > longestTimer) return signal;
+      if (due > 0) timer = setTimeout(fire, due);
+      else fire();
       return signal;
     },
     getRemainingTimeInMillis: () => deadline() - Date.now(),
