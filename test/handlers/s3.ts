@@ -1,5 +1,5 @@
-import { s3 } from "bun";
 import { json, run } from "../../runtime.ts";
+import { s3 } from "bun";
 
 run(
   json(async ({ key, text }: { key: string; text?: string }) => {
