@@ -125,6 +125,13 @@ for (const [name, compilerOptions] of Object.entries(settings)) {
   });
 }
 
+test("the version stands in the second line, and is that of the code and of package.json", () => {
+  const [, line = "", ...lines] = readFileSync(join(root, "runtime.ts"), "utf8").split("\n");
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  assert.ok(line.startsWith(` * bunstrap ${version}: `), line);
+  assert.ok(lines.includes(`const version = "${version}";`));
+});
+
 test("a handler that is wrong is refused, so the settings above are really those that were checked", () => {
   const source = handlerSource.replace('=> header(headers, "Lambda-Runtime-Aws-Request-Id") ?? body', "=> body.length");
   for (const compilerOptions of Object.values(settings)) {
