@@ -21,7 +21,16 @@ const version = "0.1.0";
 const { parse, stringify } = JSON;
 const { setTimeout, clearTimeout } = globalThis;
 const exit: (status: number) => never = process.exit;
-const { env } = process;
+const env = process.env as NodeJS.ProcessEnv & { [Variable in LambdaVariable]?: string };
+
+/** @see https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime */
+type LambdaVariable =
+  | "_HANDLER"
+  | "_X_AMZN_TRACE_ID"
+  | `AWS_LAMBDA_FUNCTION_${"MEMORY_SIZE" | "NAME" | "VERSION"}`
+  | `AWS_LAMBDA_LOG_${"FORMAT" | "GROUP_NAME" | "LEVEL" | "STREAM_NAME"}`
+  | "AWS_LAMBDA_MAX_CONCURRENCY"
+  | "AWS_LAMBDA_RUNTIME_API";
 
 // ── Public types ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -297,11 +306,12 @@ function unmarshalWebEvent(body: Uint8Array): unknown {
 }
 
 function asWebEvent(value: unknown): WebEvent {
-  if (isObject(value) && isObject(value.requestContext)) {
-    const { http } = value.requestContext;
-    const isVersion2 = isObject(http) && typeof http.method === "string" && typeof value.rawPath === "string";
-    const isOther = typeof value.httpMethod === "string" && typeof value.path === "string";
-    if (isVersion2 || isOther) return value as unknown as WebEvent;
+  if (isObject(value)) {
+    const { requestContext, rawPath, httpMethod, path } = value as { [Member in keyof WebEvent]?: unknown };
+    const http = isObject(requestContext) && "http" in requestContext && requestContext.http;
+    const isVersion2 = isObject(http) && "method" in http && typeof http.method === "string" && typeof rawPath === "string";
+    const isOther = isObject(requestContext) && typeof httpMethod === "string" && typeof path === "string";
+    if (isVersion2 || isOther) return value as WebEvent;
   }
   const expected = "the event of a function URL, of API Gateway (version 1.0 or 2.0), or of an Application Load Balancer";
   const received = isObject(value) ? `an object with ${Object.keys(value).join(", ") || "no members"}` : kindOf(value);
@@ -835,7 +845,7 @@ interface OpenStream extends ChunkedBody {
 /** An object counts as streamed only if it is async-iterable, or its `body` is. */
 function asStreamed(value: unknown): Streamed | undefined {
   if (isAsyncIterable(value)) return { body: value };
-  return isObject(value) && isAsyncIterable(value.body) ? (value as unknown as Streamed) : undefined;
+  return isObject(value) && "body" in value && isAsyncIterable(value.body) ? (value as Streamed) : undefined;
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<Bytes> {
@@ -860,7 +870,7 @@ async function openStream(
         if (invocation.escaped) throw invocation.escaped.error;
         const { done, value } = await settled(invocation, async () => await iterator.next());
         if (done) return undefined;
-        const chunk = typeof value === "string" ? encoder.encode(value) : value;
+        const chunk: Uint8Array = typeof value === "string" ? encoder.encode(value) : value;
         if (!isBytes(chunk)) throw marshalError(`a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`);
         if (chunk.length > 0) return chunk; // one without bytes would end the body
       }
@@ -1212,7 +1222,7 @@ function attempt<Value>(read: () => Value, otherwise: Value): Value {
 }
 
 function isErrorLike(thrown: unknown): boolean {
-  return thrown instanceof Error || (isObject(thrown) && typeof thrown.message === "string");
+  return thrown instanceof Error || (isObject(thrown) && "message" in thrown && typeof thrown.message === "string");
 }
 
 /** The name of an error, or of its class where the class has not set one. */
@@ -1226,7 +1236,7 @@ function stackFrames(error: Error): string[] {
   return lines.filter((line) => /^\s*at /.test(line)).map((line) => line.trim());
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
 
@@ -1249,7 +1259,7 @@ function log(level: Level, invocation: Invocation | undefined, message: unknown,
   const timestamp = new Date().toISOString();
   const { id: requestId, tenantId } = invocation ?? {};
   if (isLogOfJson()) {
-    writeLine(descriptor, toJsonLine({ timestamp, level, requestId, tenantId, message, ...error }));
+    writeLine(descriptor, toJsonLine({ timestamp, level, requestId, tenantId, ...error }, message));
   } else {
     // A line feed inside the message would make two log events of it.
     writeLine(descriptor, `${timestamp}\t${requestId ?? ""}\t${level}\t${String(message).replaceAll("\n", "\r")}`);
@@ -1285,11 +1295,11 @@ function isLogged(level: Level): boolean {
   return !least || levels.indexOf(level) >= levels.indexOf(least as Level);
 }
 
-function toJsonLine(event: Record<string, unknown>): string {
+function toJsonLine(event: object, message: unknown): string {
   try {
-    return stringify(event, toJsonValue);
+    return stringify({ ...event, message }, toJsonValue);
   } catch {
-    return stringify({ ...event, message: display(event.message) });
+    return stringify({ ...event, message: display(message) });
   }
 }
 

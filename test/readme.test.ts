@@ -1,10 +1,10 @@
 /** The README: every snippet in it is run or type-checked, in a project that has only copied runtime.ts and build.sh. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { blocks, commands, createProject, readme } from "./readme.ts";
-import { root } from "./sandbox.ts";
+import { architecture, root } from "./sandbox.ts";
 
 const { directory, sh } = createProject();
 
@@ -42,6 +42,25 @@ test("every snippet serves the event that its text or its types name", () => {
   }
   const several = sh("_HANDLER=list bun snippet-5.ts '{}'");
   assert.equal(several.stdout, "[1,2,3]");
+});
+
+const skip = Bun.which("cc") ? false : "cc (of gcc, with libc6-dev) is not installed";
+
+test("the C library is built, packed and called as the README says", { skip }, () => {
+  copyFileSync(join(root, "test/native/bytes.c"), join(directory, "upper.c"));
+  const build = blocks("sh").find((block) => block.includes("--include")) ?? "";
+  const { status, stdout, stderr } = sh(`set -e\n${build.replace("x86_64", architecture)}`);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^dist\/bootstrap-\w+\.zip /);
+  const listed = sh(`python3 -m zipfile -l dist/bootstrap-${architecture}.zip`).stdout;
+  assert.deepEqual([...listed.matchAll(/^(\S+) +\d{4}-/gm)].map(([, name]) => name), ["bootstrap", "libupper.so"]);
+  assert.equal(sh(`dist/${architecture}/bootstrap Ada`).stdout, "ADA");
+});
+
+test("the WebAssembly module is called as the README says", () => {
+  copyFileSync(join(root, "test/native/upper_case.wasm"), join(directory, "upper_case.wasm"));
+  const { stdout, stderr } = sh("bun wasm.ts Ada");
+  assert.equal(stdout, "ADA", stderr);
 });
 
 test("the two commands are there, and .ci/run calls the second", () => {
