@@ -12,13 +12,12 @@
  */
 import assert from "node:assert/strict";
 import { statSync } from "node:fs";
-import { availableParallelism, cpus, release } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "./bench/build.ts";
 import { measureInvocations, measureLargeInvocations, measureMemory, measureStarts, type Subjects } from "./bench/measure.ts";
 import { pinToOneCpu } from "./bench/process.ts";
-import { barChart, markdownTable, mapValues, median, pick, progress, ratios, spread, type Figures } from "./bench/report.ts";
+import { barChart, machine, markdownTable, mapValues, median, pick, progress, ratios, spread, type Figures } from "./bench/report.ts";
 import { PreparedEvent } from "./bench/service.ts";
 import { architecture } from "./sandbox.ts";
 
@@ -56,7 +55,7 @@ const cpu = pinToOneCpu();
 progress(cpu === undefined ? "there is no taskset, so nothing is pinned" : `start, from here on on CPU ${cpu} alone`);
 const starts = await measureStarts(starting, runs, greeting);
 progress("200 B");
-const atSmall = await measureInvocations(echoingJson, runs, { event: small, warmUp: 3_000, block: 1_000 });
+const atSmall = await measureInvocations(echoingJson, runs, { event: small, warmUp: 10_000, block: 1_000 });
 progress("5 MB");
 const atLarge = await measureLargeInvocations(echoingBytes, echoingOrTiming, runs, { event: large, yardstick, warmUp: 10, block: 5 });
 progress("memory");
@@ -116,11 +115,10 @@ const rows: Row[] = [
 
 const names = Object.keys(starting);
 const head = ["", ...names, "bunstrap ÷ reference", "target"];
-const where = cpu === undefined ? "Nothing was pinned, for want of taskset." : `The harness and what it measures share CPU ${cpu}, but for the line that says otherwise.`;
 const harness = [median(pick(atSmall, ({ harnessCpu }) => harnessCpu).bunstrap) * 1000, median(pick(atLarge, ({ raw }) => raw.harnessCpu).bunstrap)];
 
-console.log(`${cpus()[0]?.model ?? "an unknown CPU"}, ${availableParallelism()} CPUs, ${architecture}, Linux ${release()}; Bun ${Bun.version}; ${runs} runs in turn: medians (and quartiles).
-${where} Of each round trip, ${harness[0]!.toFixed(0)} µs at 200 B and ${harness[1]!.toFixed(1)} ms at 5 MB are CPU time of the harness.
+console.log(`${machine(cpu)} Bun ${Bun.version}; ${runs} runs in turn: medians (and quartiles).
+Of each round trip, ${harness[0]!.toFixed(0)} µs at 200 B and ${harness[1]!.toFixed(1)} ms at 5 MB are CPU time of the harness.
 Events of 5 MB come in one chunk; their JSON is an array of objects with strings and numbers, in ASCII. Nothing was measured on AWS.
 
 ${markdownTable(head, rows.map(cells))}

@@ -1,4 +1,6 @@
 /** How figures are gathered, summed up and shown. */
+import { availableParallelism, cpus, release } from "node:os";
+import { architecture } from "../sandbox.ts";
 
 /** Figures of several subjects, by name; those of one round stand at the same index. */
 export type Figures = Record<string, number[]>;
@@ -46,6 +48,12 @@ export function spread(values: number[] = [], digits: number): string {
   if (values.length === 0 || values.some(Number.isNaN)) return "";
   const [low = "", middle = "", high = ""] = [0.25, 0.5, 0.75].map((q) => quantile(values, q).toFixed(digits));
   return low === high ? middle : `${middle} (${low}–${high})`;
+}
+
+/** Where the figures come from, in two sentences. */
+export function machine(pinnedTo: number | undefined): string {
+  const pinning = pinnedTo === undefined ? "Nothing is pinned, for want of taskset." : `The harness and what it measures share CPU ${pinnedTo}, unless a line says otherwise.`;
+  return `${cpus()[0]?.model ?? "An unknown CPU"}, ${availableParallelism()} CPUs, ${architecture}, Linux ${release()}. ${pinning}`;
 }
 
 export function markdownTable(head: string[], rows: string[][]): string {
