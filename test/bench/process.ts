@@ -60,6 +60,7 @@ export class Bootstrap implements AsyncDisposable {
 
   static {
     process.on("exit", () => this.running.forEach((child) => child.kill("SIGKILL")));
+    for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1)); // not without the above
   }
 
   constructor(private readonly command: Command) {
