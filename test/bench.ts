@@ -1,74 +1,192 @@
 /**
- * Measures our example beside other bootstraps, in turn (A B A B …), so that a slow moment of the machine slows both.
+ * Measures bunstrap beside other bootstraps, in turn (A B A B …), and prints a table of medians and quartiles.
  *
- *     npm run bench [-- --runs N]
+ *     npm run bench [-- --runs N] [-- --peer NAME='COMMAND' …]
  *
- * So far: the time from exec to the first `GET /next`, beside the floor, which is three lines that open a socket and
- * write, built by the same Bun with the same flags.
+ * - the floor: three lines that open a socket and write, built by the same Bun with the same flags (start only)
+ * - bunstrap: the example where it is about start and size, the echo handlers elsewhere
+ * - a fetch loop: what one would write without a runtime, with the same handlers, the same Bun and the same flags
+ * - peers: any other bootstrap that echoes what it is sent
+ *
+ * A target is a ratio within one run, or a size: other machines, and other hours of this one, have other times.
  */
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
-import { cpus, tmpdir } from "node:os";
+import assert from "node:assert/strict";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { architecture, buildWithoutZip, root } from "./sandbox.ts";
+import { build } from "./bench/build.ts";
+import { measureInvocations, measureLargeInvocations, measureMemory, measureStarts, type Subjects } from "./bench/measure.ts";
+import { pinToOneCpu } from "./bench/process.ts";
+import { barChart, machine, markdownTable, mapValues, median, pick, progress, ratios, spread, type Figures } from "./bench/report.ts";
+import { PreparedEvent } from "./bench/service.ts";
+import { architecture } from "./sandbox.ts";
 
-const floorSource = `const [hostname, port] = process.env.AWS_LAMBDA_RUNTIME_API!.split(":");
-const request = \`GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: \${hostname}:\${port}\\r\\n\\r\\n\`;
-Bun.connect({ hostname: hostname!, port: Number(port), socket: { open: (socket) => void socket.write(request), data() {} } });
-`;
+const usage = `Usage: npm run bench [-- --runs N] [-- --peer NAME='COMMAND' …]
 
-const { runs } = parseArgs({ options: { runs: { type: "string", default: "40" } } }).values;
-const directory = mkdtempSync(join(tmpdir(), "bunstrap-bench-"));
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+  --runs N               how many times each subject is measured; 40 unless given
+  --peer NAME='COMMAND'  another bootstrap to measure: a client of the Lambda Runtime API that echoes the JSON that it is
+                         sent. The command is split at white space, and started without a shell; if its first word is
+                         a path, a copy of that file is started. Can be given several times.
+  --help                 this text`;
 
-function build(name: string, handler: string): string {
-  const out = join(directory, name);
-  const { status, stderr } = buildWithoutZip(["--arch", architecture, "--out", out, handler]);
-  if (status !== 0) throw new Error(stderr);
-  // How a file got into the page cache changes how fast it starts, so each one is a fresh copy.
-  copyFileSync(join(out, architecture, "bootstrap"), join(directory, `${name}.bootstrap`));
-  return join(directory, `${name}.bootstrap`);
+const { runs, peers } = parseOptions();
+
+// ── Subjects ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+progress("building");
+const example = build("handler.example.ts", { zip: true });
+const fetchJsonEcho = build("test/bench/fetch-json-echo.ts");
+const starting: Subjects = { floor: [build("test/bench/floor.ts")], bunstrap: [example], "fetch loop": [fetchJsonEcho], ...peers };
+const echoingBytes: Subjects = { bunstrap: [build("test/handlers/echo.ts")], "fetch loop": [build("test/bench/fetch-echo.ts")], ...peers };
+const echoingJson: Subjects = { bunstrap: [build("test/handlers/json-echo.ts")], "fetch loop": [fetchJsonEcho], ...peers };
+const echoingOrTiming: Subjects = { ...echoingJson, bunstrap: [build("test/bench/yardstick.ts")] };
+
+const greeting = new PreparedEvent('{"name":"Ada"}');
+const small = new PreparedEvent(JSON.stringify({ text: "a".repeat(189) }));
+const large = new PreparedEvent(makeOrders(5_000_000));
+const yardstick = new PreparedEvent(large.body, { "Bench-Yardstick": "1" });
+assert.equal(small.body.length, 200);
+
+// ── Measurements ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+progress("start, on any CPU");
+const startsAnywhere = await measureStarts(starting, runs, greeting);
+const cpu = pinToOneCpu();
+progress(cpu === undefined ? "there is no taskset, so nothing is pinned" : `start, from here on on CPU ${cpu} alone`);
+const starts = await measureStarts(starting, runs, greeting);
+progress("200 B");
+const atSmall = await measureInvocations(echoingJson, runs, { event: small, warmUp: 10_000, block: 1_000 });
+progress("5 MB");
+const atLarge = await measureLargeInvocations(echoingBytes, echoingOrTiming, runs, { event: large, yardstick, warmUp: 10, block: 5 });
+progress("memory");
+const memoryRuns = Math.ceil(runs / 8);
+const afterStart = await measureMemory(starting, memoryRuns);
+const afterMany = await measureMemory(echoingJson, memoryRuns, { event: small, count: 20_000 });
+const afterLarge = await measureMemory(echoingBytes, memoryRuns, { event: large, count: 30 });
+
+// ── Report ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A line of the table. */
+interface Row {
+  what: string;
+  figures: Figures;
+  digits: number;
+  /** What bunstrap's figures are held against, round by round. */
+  reference?: { name: string; figures: number[] | undefined };
+  /** The ratio to the reference, or where there is none the figure, that is not to be exceeded. */
+  target?: number;
+  /** A ratio above the target that is still no defect. */
+  tolerated?: number;
 }
 
-writeFileSync(join(directory, "floor.ts"), floorSource);
-const executables = { floor: build("floor", join(directory, "floor.ts")), example: build("example", join(root, "handler.example.ts")) };
+const against = (name: string, figures: Figures) => ({ name, figures: figures[name] });
+const microseconds = (figures: Figures) => mapValues(figures, (values) => values.map((value) => value * 1000));
 
-let received: () => void = () => {};
-const server = createServer((socket) => {
-  socket.once("data", () => received());
-  socket.on("error", () => {});
-});
-await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+const firstRequests = pick(starts, (start) => start.firstRequest);
+const firstRequestsAnywhere = pick(startsAnywhere, (start) => start.firstRequest);
+const firstReplies = pick(starts, (start) => start.firstReply);
+const smallRoundTrips = microseconds(pick(atSmall, (invocation) => invocation.roundTrip));
+const smallCpu = microseconds(pick(atSmall, (invocation) => invocation.cpu));
+const rawRoundTrips = pick(atLarge, ({ raw }) => raw.roundTrip);
+const rawCpu = pick(atLarge, ({ raw }) => raw.cpu);
+const jsonRoundTrips = pick(atLarge, ({ json }) => json.roundTrip);
+const jsonCpu = pick(atLarge, ({ json }) => json.cpu);
+const jsonWorkAndRaw = atLarge.bunstrap!.map(({ raw, jsonWork }) => raw.roundTrip + jsonWork);
+const peaks = pick(afterLarge, ({ peak }) => peak);
+const megabytes = (file: string) => ({ bunstrap: [statSync(file).size / 1e6] });
 
-/** The time from exec to the first bytes on the wire, in ms. */
-async function measureStart(executable: string): Promise<number> {
-  const firstBytes = new Promise<void>((resolve) => (received = resolve));
-  const begun = performance.now();
-  const child = Bun.spawn([executable], { env: { AWS_LAMBDA_RUNTIME_API: address }, stdio: ["ignore", "ignore", "ignore"] });
-  await firstBytes;
-  const duration = performance.now() - begun;
-  child.kill("SIGKILL");
-  await child.exited;
-  return duration;
+const rows: Row[] = [
+  { what: "exec to first `GET /next`, ms", figures: firstRequests, digits: 2, reference: against("floor", firstRequests), target: 1.05, tolerated: 1.15 },
+  { what: "the same on any CPU, ms", figures: firstRequestsAnywhere, digits: 2, reference: against("floor", firstRequestsAnywhere), target: 1.05, tolerated: 1.15 },
+  { what: "exec to first response, ms", figures: firstReplies, digits: 2, reference: against("fetch loop", firstReplies) },
+  { what: "200 B JSON echo, round trip, µs", figures: smallRoundTrips, digits: 1, reference: against("fetch loop", smallRoundTrips) },
+  { what: "200 B JSON echo, CPU time, µs", figures: smallCpu, digits: 1, reference: against("fetch loop", smallCpu), target: 0.5 },
+  { what: "5 MB raw echo, round trip, ms", figures: rawRoundTrips, digits: 2, reference: against("fetch loop", rawRoundTrips), target: 1 },
+  { what: "5 MB raw echo, CPU time, ms", figures: rawCpu, digits: 2, reference: against("fetch loop", rawCpu) },
+  { what: "5 MB JSON echo, round trip, ms", figures: jsonRoundTrips, digits: 1, reference: { name: "raw + parse + stringify", figures: jsonWorkAndRaw }, target: 1.15 },
+  { what: "5 MB JSON echo, CPU time, ms", figures: jsonCpu, digits: 1, reference: against("fetch loop", jsonCpu) },
+  { what: "resident after start, MB", figures: pick(afterStart, ({ resident }) => resident), digits: 1, target: 24 },
+  { what: "resident after 20,000 invocations, MB", figures: pick(afterMany, ({ resident }) => resident), digits: 1, target: 40 },
+  { what: "of that anonymous, MB", figures: pick(afterMany, ({ anonymous }) => anonymous), digits: 1, target: 14 },
+  { what: "peak at 5 MB raw, MB", figures: peaks, digits: 1, reference: against("fetch loop", peaks), target: 1 },
+  { what: "executable, MB", figures: megabytes(example), digits: 1 },
+  { what: "zip, MB", figures: megabytes(join(example, `../../bootstrap-${architecture}.zip`)), digits: 1 },
+];
+
+const names = Object.keys(starting);
+const head = ["", ...names, "bunstrap ÷ reference", "target"];
+const harness = [median(pick(atSmall, ({ harnessCpu }) => harnessCpu).bunstrap) * 1000, median(pick(atLarge, ({ raw }) => raw.harnessCpu).bunstrap)];
+
+console.log(`${machine(cpu)} Bun ${Bun.version}; ${runs} runs in turn: medians (and quartiles).
+Of each round trip, ${harness[0]!.toFixed(0)} µs at 200 B and ${harness[1]!.toFixed(1)} ms at 5 MB are CPU time of the harness.
+Events of 5 MB come in one chunk; their JSON is an array of objects with strings and numbers, in ASCII. Nothing was measured on AWS.
+
+${markdownTable(head, rows.map(cells))}
+
+${barChart("exec to first GET /next, ms", firstRequests, 2)}
+
+${barChart("CPU time per invocation, 200 B JSON echo, µs", smallCpu, 1)}`);
+
+function cells({ what, figures, digits, reference, target, tolerated }: Row): string[] {
+  const compared = reference ? ratios(figures.bunstrap, reference.figures) : [];
+  const comparison = reference ? `${spread(compared, 2)} × ${reference.name}` : "";
+  return [what, ...names.map((name) => spread(figures[name], digits)), comparison, verdict(median(reference ? compared : figures.bunstrap), target, tolerated)];
 }
 
-const times: Record<string, number[]> = { floor: [], example: [] };
-for (let run = -3; run < Number(runs); run++) {
-  for (const [name, executable] of Object.entries(executables)) {
-    const time = await measureStart(executable);
-    if (run >= 0) times[name]?.push(time);
+function verdict(value: number, target: number | undefined, tolerated: number | undefined): string {
+  if (target === undefined) return "";
+  if (value <= target) return `≤ ${target}: met`;
+  if (tolerated === undefined) return `≤ ${target}: **missed**`;
+  return value <= tolerated ? `≤ ${target}: missed, but ≤ ${tolerated}` : `≤ ${target}: **missed, and above ${tolerated}**`;
+}
+
+// ── Options and events ────────────────────────────────────────────────────────────────────────────────────────────────
+
+function parseOptions(): { runs: number; peers: Subjects } {
+  try {
+    const { values } = parseArgs({
+      options: { runs: { type: "string", default: "40" }, peer: { type: "string", multiple: true }, help: { type: "boolean" } },
+    });
+    if (values.help) {
+      console.log(usage);
+      process.exit();
+    }
+    if (!/^[1-9]\d*$/.test(values.runs)) throw new Error(`--runs takes a number from 1 on, and got ${JSON.stringify(values.runs)}`);
+    return { runs: Number(values.runs), peers: parsePeers(values.peer ?? []) };
+  } catch (error) {
+    console.error(`bench: ${(error as Error).message}\n\n${usage}`);
+    process.exit(2);
   }
 }
-server.close();
 
-const quantile = (values: number[], q: number) => values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * q)] ?? NaN;
-const ratios = times.example!.map((time, run) => time / times.floor![run]!);
-const row = (name: string, values: number[], unit: string) =>
-  console.log(`${name.padEnd(28)} ${[0.25, 0.5, 0.75].map((q) => quantile(values, q).toFixed(2).padStart(8)).join("")} ${unit}`);
-console.log(`${cpus()[0]?.model}, ${cpus().length} CPUs, Bun ${Bun.version}, ${runs} runs in turn; quartiles and median:\n`);
-console.log(`${"exec to first GET /next".padEnd(28)} ${"25 %".padStart(8)}${"median".padStart(8)}${"75 %".padStart(8)}`);
-row("floor: socket and write", times.floor!, "ms");
-row("handler.example.ts", times.example!, "ms");
-row("ratio, run by run", ratios, "");
+function parsePeers(values: string[]): Subjects {
+  const peers: Subjects = {};
+  for (const value of values) {
+    const [, name, executable, rest = ""] = /^\s*([^=]*[^=\s])\s*=\s*(\S+)\s*([^]*)$/.exec(value) ?? [];
+    if (name === undefined || executable === undefined) throw new Error(`--peer takes NAME='COMMAND', and got ${JSON.stringify(value)}`);
+    if (["floor", "bunstrap", "fetch loop", ...Object.keys(peers)].includes(name)) throw new Error(`there is already a subject named ${name}`);
+    if (!Bun.which(executable)) throw new Error(`there is no executable ${executable} for the peer ${name}`);
+    peers[name] = [executable, ...rest.split(/\s+/).filter(Boolean)];
+  }
+  return peers;
+}
+
+/** An array of objects as JSON, as `JSON.stringify` writes it, of exactly so many bytes. */
+function makeOrders(bytes: number): string {
+  const orders = [];
+  for (let id = 1, length = 2; length < bytes - 500; id++) {
+    const order = {
+      id,
+      customer: { name: `Customer ${id % 977}`, email: `customer.${id % 977}@example.com` },
+      items: [{ sku: `SKU-${(id * 7919) % 100_000}`, quantity: (id % 9) + 1, price: ((id * 37) % 10_000) / 100 }],
+      paid: id % 3 === 0,
+      note: id % 5 === 0 ? "Leave it with the neighbours, \"number 12\"." : null,
+    };
+    orders.push(order);
+    length += JSON.stringify(order).length + 1;
+  }
+  const padding = { id: 0, note: "" };
+  orders.push(padding as never);
+  padding.note = "x".repeat(bytes - JSON.stringify(orders).length);
+  return JSON.stringify(orders);
+}

@@ -129,8 +129,8 @@ export function logEvents(log: string): LogEvent[] {
   });
 }
 
-/** The resident memory of a process, in MB. */
-export function residentMemory(pid: number): number {
+/** The resident memory of a process, in MB: all of it (`VmRSS`), what no file backs (`RssAnon`), or the peak (`VmHWM`). */
+export function residentMemory(pid: number, field: "VmRSS" | "RssAnon" | "VmHWM" = "VmRSS"): number {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / 1e6;
+  return (Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1024) / 1e6;
 }

@@ -1,0 +1,3 @@
+import { run } from "./fetch-loop.ts";
+
+await run((event) => event.arrayBuffer());

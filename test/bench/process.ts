@@ -1,0 +1,177 @@
+/** The processes that are measured: how they start, what they take, and how they end. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
+import { dlopen, FFIType } from "bun:ffi";
+import { residentMemory, workspace } from "../sandbox.ts";
+import { Service, type PreparedEvent } from "./service.ts";
+
+/** Something that can be started as a bootstrap: an executable and its arguments. */
+export type Command = [executable: string, ...args: string[]];
+
+/** What one invocation took, in ms: the mean of a block of them. */
+export interface Invocation {
+  /** From one event to the next: the event, the handler, the reply, its answer, and the request for the next event. */
+  roundTrip: number;
+  /** CPU time of the process, all of its threads, in user and system mode. */
+  cpu: number;
+  /** CPU time of this process meanwhile, which is a part of the round trip. */
+  harnessCpu: number;
+}
+
+/**
+ * A command with a fresh copy of its executable, if that is given by a path, in the place of the last one of that name:
+ * how a file got into the page cache changes how fast it starts.
+ */
+export function freshCopy(name: string, [executable, ...args]: Command): Command {
+  if (!executable.includes("/")) return [executable, ...args];
+  const directory = join(workspace, `copy of ${name}`);
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory);
+  const copy = join(directory, basename(executable));
+  copyFileSync(executable, copy);
+  return [copy, ...args];
+}
+
+/** What Lambda sets for every function, as far as bootstraps are known to read it. */
+const lambdaEnvironment = {
+  _HANDLER: "bootstrap",
+  AWS_LAMBDA_FUNCTION_MEMORY_SIZE: "1024",
+  AWS_LAMBDA_FUNCTION_NAME: "bench",
+  AWS_LAMBDA_FUNCTION_VERSION: "$LATEST",
+  AWS_REGION: "eu-west-1",
+  LAMBDA_TASK_ROOT: process.cwd(),
+};
+
+/** How long a process may take for its start, or for a block of invocations, in ms. */
+const patience = 60_000;
+
+/** A bootstrap that runs, and the Runtime API that it talks to. */
+export class Bootstrap implements AsyncDisposable {
+  readonly service = new Service();
+  private readonly begun: number;
+  private readonly child: Bun.Subprocess;
+  /** In bytes, once it is known. */
+  private replyLength: number | undefined;
+  private readonly log = join(workspace, `stderr-${randomUUID()}`);
+  private static readonly running = new Set<Bun.Subprocess>();
+
+  static {
+    process.on("exit", () => this.running.forEach((child) => child.kill("SIGKILL")));
+    for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1)); // not without the above
+  }
+
+  constructor(private readonly command: Command) {
+    const env = { ...lambdaEnvironment, AWS_LAMBDA_RUNTIME_API: this.service.address, PATH: process.env.PATH };
+    const stderr = Bun.file(this.log);
+    this.begun = performance.now();
+    this.child = Bun.spawn(command, { env, stdio: ["ignore", "ignore", stderr], onExit: (child) => this.exited(child) });
+    Bootstrap.running.add(this.child);
+  }
+
+  /** Starts a process, and waits until it asks for its first event. */
+  static async start(command: Command): Promise<Bootstrap> {
+    const bootstrap = new Bootstrap(command);
+    await bootstrap.ready();
+    return bootstrap;
+  }
+
+  get pid(): number {
+    return this.child.pid;
+  }
+
+  ready(): Promise<void> {
+    return this.withPatience(this.service.ready());
+  }
+
+  /** The time from exec to the first request on the wire, in ms. */
+  get startTime(): number {
+    return this.service.askedAt - this.begun;
+  }
+
+  /** Sends one event, and returns the reply, and how long after exec it came, in ms. */
+  async invoke(event: PreparedEvent): Promise<{ reply: string; sinceExec: number }> {
+    let reply = "";
+    await this.withPatience(this.service.invoke(event, 1, { onReply: (body) => (reply = body.toString()) }));
+    return { reply, sinceExec: this.service.repliedAt - this.begun };
+  }
+
+  /** Checks that the process echoes an event, as JSON at least, and goes on sending it. */
+  async warmUp(event: PreparedEvent, invocations: number): Promise<void> {
+    const { reply } = await this.invoke(event);
+    if (reply !== event.body) assert.deepEqual(JSON.parse(reply), JSON.parse(event.body), `${this.description} is no echo`);
+    this.replyLength = Buffer.byteLength(reply);
+    await this.invokeBlock(event, invocations);
+  }
+
+  /** Sends so many events, one by one, and checks that each reply is as long as the first one was. */
+  async invokeBlock(event: PreparedEvent, count: number): Promise<Invocation> {
+    const [cpuBefore, harnessCpuBefore] = [cpuTime(this.pid), cpuTime(process.pid)];
+    const begun = performance.now();
+    await this.withPatience(this.service.invoke(event, count, { replyLength: this.replyLength }));
+    const roundTrip = this.service.askedAt - begun;
+    const [cpu, harnessCpu] = [cpuTime(this.pid) - cpuBefore, cpuTime(process.pid) - harnessCpuBefore];
+    return { roundTrip: roundTrip / count, cpu: cpu / count, harnessCpu: harnessCpu / count };
+  }
+
+  /** @see residentMemory */
+  memory(field: Parameters<typeof residentMemory>[1]): number {
+    return residentMemory(this.pid, field);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    Bootstrap.running.delete(this.child);
+    this.child.kill("SIGKILL");
+    await this.child.exited;
+    this.service.close();
+  }
+
+  private exited({ exitCode, signalCode }: Bun.Subprocess): void {
+    if (!Bootstrap.running.delete(this.child)) return; // it was told to
+    this.service.fail(new Error(`${this.description} has ended with ${exitCode ?? signalCode}${this.lastWords}`));
+  }
+
+  private async withPatience(progress: Promise<void>): Promise<void> {
+    const stalled = () => this.service.fail(new Error(`${this.description} did nothing for ${patience / 1000} s${this.lastWords}`));
+    const timer = setTimeout(stalled, patience);
+    await progress.finally(() => clearTimeout(timer));
+  }
+
+  private get description(): string {
+    return this.command.join(" ");
+  }
+
+  private get lastWords(): string {
+    const text = readFileSync(this.log, "utf8").trimEnd();
+    return text ? `; it wrote:\n${text.slice(-4000)}` : ", and wrote nothing to standard error";
+  }
+}
+
+const { symbols: libc } = dlopen("libc.so.6", { clock_gettime: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 } });
+
+/**
+ * The CPU time that a process has used, in ms: to the nanosecond, where `/proc/PID/stat` has ticks of 10 ms, and with
+ * the threads that have ended, which `/proc/PID/task/TID/schedstat` leaves out.
+ *
+ * @see https://man7.org/linux/man-pages/man3/clock_getcpuclockid.3.html
+ */
+export function cpuTime(pid: number): number {
+  const clock = (~pid << 3) | 2; // as clock_getcpuclockid makes it
+  const time = new BigInt64Array(2);
+  assert.equal(libc.clock_gettime(clock, time), 0, `process ${pid} has no CPU clock: it is gone`);
+  return Number(time[0]) * 1e3 + Number(time[1]) / 1e6;
+}
+
+/**
+ * Has this process and the ones that it starts from here on share one CPU: while one works, the other waits for it, and
+ * neither is moved about.
+ *
+ * @returns the number of the CPU, or `undefined` if there is no `taskset` to do it with
+ */
+export function pinToOneCpu(): number | undefined {
+  const allowed = /^Cpus_allowed_list:.*?(\d+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+  const { status } = spawnSync("taskset", ["-a", "-c", "-p", String(allowed), String(process.pid)]);
+  return status === 0 ? Number(allowed) : undefined;
+}

@@ -1,0 +1,75 @@
+/** How figures are gathered, summed up and shown. */
+import { availableParallelism, cpus, release } from "node:os";
+import { architecture } from "../sandbox.ts";
+
+/** Figures of several subjects, by name; those of one round stand at the same index. */
+export type Figures = Record<string, number[]>;
+
+/**
+ * Measures each subject once a round, in turn, so that a slow moment of the machine slows all, and in the opposite order
+ * every other round, so that none always follows the same one.
+ */
+export async function inTurn<Sample>(rounds: number, subjects: Record<string, (round: number) => Promise<Sample>>): Promise<Record<string, Sample[]>> {
+  const samples = mapValues(subjects, (): Sample[] => []);
+  for (let round = 0; round < rounds; round++) {
+    const order = Object.entries(subjects);
+    for (const [name, measure] of round % 2 === 0 ? order : order.toReversed()) samples[name]?.push(await measure(round));
+  }
+  return samples;
+}
+
+export function mapValues<Value, Mapped>(record: Record<string, Value>, map: (value: Value, name: string) => Mapped): Record<string, Mapped> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value, name)]));
+}
+
+/** One figure out of each sample. */
+export function pick<Sample>(samples: Record<string, Sample[]>, figure: (sample: Sample) => number): Figures {
+  return mapValues(samples, (values) => values.map(figure));
+}
+
+/** How often one is the other, round by round. */
+export function ratios(figures: number[] = [], references: number[] = []): number[] {
+  return figures.map((figure, round) => figure / (references[round] ?? NaN));
+}
+
+export function quantile(values: number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (sorted.length - 1) * q;
+  const below = sorted[Math.floor(at)] ?? NaN;
+  return below + ((sorted[Math.ceil(at)] ?? NaN) - below) * (at % 1);
+}
+
+export function median(values: number[] = []): number {
+  return quantile(values, 0.5);
+}
+
+/** The median, and the quartiles behind it if they differ; nothing if there is nothing. */
+export function spread(values: number[] = [], digits: number): string {
+  if (values.length === 0 || values.some(Number.isNaN)) return "";
+  const [low = "", middle = "", high = ""] = [0.25, 0.5, 0.75].map((q) => quantile(values, q).toFixed(digits));
+  return low === high ? middle : `${middle} (${low}–${high})`;
+}
+
+/** Where the figures come from, in two sentences. */
+export function machine(pinnedTo: number | undefined): string {
+  const pinning = pinnedTo === undefined ? "Nothing is pinned, for want of taskset." : `The harness and what it measures share CPU ${pinnedTo}, unless a line says otherwise.`;
+  return `${cpus()[0]?.model ?? "An unknown CPU"}, ${availableParallelism()} CPUs, ${architecture}, Linux ${release()}. ${pinning}`;
+}
+
+export function markdownTable(head: string[], rows: string[][]): string {
+  const alignment = head.map((_, column) => (column === 0 ? "---" : "---:"));
+  return [head, alignment, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+/** Horizontal bars of the medians, the longest as wide as the chart. */
+export function barChart(title: string, figures: Figures, digits: number): string {
+  const medians = Object.entries(figures).map(([name, values]) => ({ name, value: median(values) }));
+  const longest = Math.max(...medians.map(({ value }) => value));
+  const nameWidth = Math.max(...medians.map(({ name }) => name.length));
+  const bars = medians.map(({ name, value }) => `${name.padEnd(nameWidth)}  ${"█".repeat(Math.round((value / longest) * 50))} ${value.toFixed(digits)}`);
+  return [title, ...bars].join("\n");
+}
+
+export function progress(message: string): void {
+  console.error(`bench: ${message}`);
+}
