@@ -136,8 +136,8 @@ describe("a handler that waits for something is not taken for one that can never
       const SERVER_PORT = String((server.address() as AddressInfo).port);
       try {
         await using sandbox = await Sandbox.start("waits", { SERVER_PORT });
-        const headers = { "Lambda-Runtime-Deadline-Ms": String(Date.now() + 400) };
         for (let time = 0; time < 2; time++) {
+          const headers = { "Lambda-Runtime-Deadline-Ms": String(Date.now() + 400) };
           assert.equal((await sandbox.invoke({ body: JSON.stringify(name), headers })).body.toString(), JSON.stringify(name));
         }
         await sandbox.stop();
