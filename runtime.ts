@@ -1740,6 +1740,9 @@ function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array {
 
 // The response parser is written as if all input were there already, top to bottom. Where it needs more it yields, and
 // is resumed with the next piece of input, whatever its size, or with null once the server has closed the connection.
+//
+// What nearly every response consists of, a header section and a body of known length in one piece, is left to a regular
+// expression and to `take`: the first response should not wait for loops over bytes that no JIT compiler has seen yet.
 
 type Parser<Result> = Generator<undefined, Result, Uint8Array | null>;
 
@@ -1751,10 +1754,11 @@ interface ParsedResponse {
   persistent: boolean;
 }
 
-/** What was received: `bytes` from `at` on are still to be read. */
+/** What was received: `bytes` from `at` on are still to be read, and up to `line` they were seen to be whole lines. */
 interface Input {
   bytes: Uint8Array;
   at: number;
+  line: number;
 }
 
 /** What may be received at most, in bytes; of interim responses, how many. */
@@ -1762,11 +1766,13 @@ const limits = { headerSection: 64 << 10, chunkSizeLine: 4 << 10, trailerSection
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-6 */
 function* parseResponse(): Parser<ParsedResponse> {
-  const input: Input = { bytes: new Uint8Array(0), at: 0 };
+  const input: Input = { bytes: new Uint8Array(0), at: 0, line: 0 };
   for (let interim = 0; interim <= limits.interim; interim++) {
-    const head = parseHead(yield* readSection(input, "header section", limits.headerSection));
+    let section: Uint8Array | undefined;
+    while (!(section = takeSection(input, "header section", limits.headerSection))) append(input, yield);
+    const head = parseHead(section);
     if (head.status >= 200) {
-      const body = yield* readBody(input, head);
+      const body = takeBody(input, head) ?? (yield* readBody(input, head));
       const { status, headers } = head;
       return { status, headers, body, persistent: head.persistent && input.at === input.bytes.length };
     }
@@ -1774,9 +1780,14 @@ function* parseResponse(): Parser<ParsedResponse> {
   throw malformed(`more than ${limits.interim} interim responses`);
 }
 
-/** Reads a response's body by the rules of RFC 9112, section 6.3. */
-function* readBody(input: Input, { status, chunked, contentLength }: Head): Parser<Uint8Array> {
+/** Takes a body that is all there, or of which there is none. */
+function takeBody(input: Input, { status, chunked, contentLength }: Head): Uint8Array | undefined {
   if (status === 204 || status === 304) return new Uint8Array(0);
+  return chunked || contentLength === undefined ? undefined : take(input, contentLength);
+}
+
+/** Reads a body by the rules of RFC 9112, section 6.3. */
+function* readBody(input: Input, { chunked, contentLength }: Head): Parser<Uint8Array> {
   if (chunked) return yield* readChunks(input);
   if (contentLength !== undefined) return yield* readBytes(input, contentLength);
   return yield* readUntilClose(input);
@@ -1787,7 +1798,8 @@ function* readChunks(input: Input): Parser<Uint8Array> {
   let body: Uint8Array = new Uint8Array(0);
   let length = 0;
   for (;;) {
-    const line = yield* readLine(input, "chunk-size line", limits.chunkSizeLine);
+    let line: string | undefined;
+    while ((line = takeLine(input, "chunk-size line", limits.chunkSizeLine)) === undefined) append(input, yield);
     const [, digits] = /^([\da-f]+)[ \t]*(?:;[^\0\r]*)?$/i.exec(line) ?? [];
     if (digits === undefined) throw malformed(`chunk-size line ${stringify(line)}`);
     const size = parseInt(digits, 16);
@@ -1803,11 +1815,9 @@ function* readChunks(input: Input): Parser<Uint8Array> {
     const [cr, lf] = yield* readBytes(input, 2);
     if (cr !== CR || lf !== LF) throw malformed(`no line end after a chunk of ${size} bytes`);
   }
-  const trailers = yield* readSection(input, "trailer section", limits.trailerSection);
-  for (let start = 0, end = 0; start < trailers.length - 2; start = end) {
-    end = endOfLine(trailers, start);
-    checkFieldLine(trailers, start, end);
-  }
+  let trailers: Uint8Array | undefined;
+  while (!(trailers = takeSection(input, "trailer section", limits.trailerSection))) append(input, yield);
+  checkFieldLines(decode(trailers).slice(0, -2));
   return body.subarray(0, length);
 }
 
@@ -1835,10 +1845,8 @@ function withRoom(body: Uint8Array, length: number, more: number): Uint8Array {
 
 /** Reads a known number of bytes: a view of what was received if they came in one piece. */
 function* readBytes(input: Input, length: number): Parser<Uint8Array> {
-  if (input.bytes.length - input.at >= length) {
-    input.at += length;
-    return input.bytes.subarray(input.at - length, input.at);
-  }
+  const taken = take(input, length);
+  if (taken) return taken;
   const bytes = new Uint8Array(length);
   yield* readInto(bytes, input);
   return bytes;
@@ -1851,41 +1859,29 @@ function* readInto(target: Uint8Array, input: Input): Parser<void> {
     filled += bytes.length;
     input.at += bytes.length;
     if (filled === target.length) return;
-    yield* receiveMore(input);
+    append(input, yield);
   }
 }
 
-function* readLine(input: Input, what: string, limit: number): Parser<string> {
-  for (let searched = 0; ; ) {
-    const end = findLineEnd(input, 0, searched, what, limit);
-    if (end >= 0) {
-      input.at += end;
-      return decode(input.bytes.subarray(input.at - end, input.at - 2));
-    }
-    searched = input.bytes.length - input.at;
-    yield* receiveMore(input);
-  }
+/** Takes a line, without its CRLF, if it is all there. */
+function takeLine(input: Input, what: string, limit: number): string | undefined {
+  const end = findLineEnd(input, what, limit);
+  const line = end < 0 ? undefined : take(input, end);
+  return line && decode(line.subarray(0, end - 2));
 }
 
-/** Reads lines up to the empty one that ends them, which is included. */
-function* readSection(input: Input, what: string, limit: number): Parser<Uint8Array> {
-  for (let line = 0, searched = 0; ; ) {
-    const end = findLineEnd(input, line, searched, what, limit);
-    if (end < 0) {
-      searched = input.bytes.length - input.at;
-      yield* receiveMore(input);
-    } else if (end - line === 2) {
-      input.at += end;
-      return input.bytes.subarray(input.at - end, input.at);
-    } else {
-      line = searched = end;
-    }
+/** Takes lines up to the empty one that ends them, which is included, if they are all there. */
+function takeSection(input: Input, what: string, limit: number): Uint8Array | undefined {
+  for (let end = findLineEnd(input, what, limit); end >= 0; end = findLineEnd(input, what, limit)) {
+    if (end - input.line === 2) return take(input, end);
+    input.line = end;
   }
+  return undefined;
 }
 
-/** Where the line that begins at `line` ends, behind its CRLF, or -1; both count from what is still to be read. */
-function findLineEnd({ bytes, at }: Input, line: number, searched: number, what: string, limit: number): number {
-  const lineFeed = bytes.indexOf(LF, at + searched);
+/** Where the line that begins at `input.line` ends, behind its CRLF, counted from `input.at`; -1 if it is not all there. */
+function findLineEnd({ bytes, at, line }: Input, what: string, limit: number): number {
+  const lineFeed = bytes.indexOf(LF, at + line);
   const end = (lineFeed < 0 ? bytes.length : lineFeed + 1) - at;
   if (end > limit) throw malformed(`${what} of more than ${limit} bytes`);
   if (lineFeed < 0) return -1;
@@ -1893,9 +1889,16 @@ function findLineEnd({ bytes, at }: Input, line: number, searched: number, what:
   return end;
 }
 
-/** Waits for the next piece. What is unread before it stays, so that it can be read as one. */
-function* receiveMore(input: Input): Parser<void> {
-  const piece = yield;
+/** Takes a known number of bytes, as a view, if they are all there. */
+function take(input: Input, length: number): Uint8Array | undefined {
+  if (input.bytes.length - input.at < length) return undefined;
+  input.at += length;
+  input.line = 0;
+  return input.bytes.subarray(input.at - length, input.at);
+}
+
+/** Adds the next piece. What is unread before it stays, so that it can be read as one. */
+function append(input: Input, piece: Uint8Array | null): void {
   if (!piece) throw new Error("the connection was closed in the middle of a response");
   input.bytes = input.at === input.bytes.length ? piece : concatenate(input.bytes.subarray(input.at), piece);
   input.at = 0;
@@ -1911,26 +1914,20 @@ interface Head {
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-4 for the status line, and section 5 for field lines */
 function parseHead(section: Uint8Array): Head {
-  const fields = endOfLine(section, 0);
-  const headers = section.subarray(fields, section.length - 2);
-  const statusLine = decode(section.subarray(0, fields - 2));
-  const [, minorVersion, status] = /^HTTP\/1\.(\d) ([1-5]\d\d)(?: [^\0\r]*)?$/.exec(statusLine) ?? [];
-  if (status === undefined) throw malformed(`status line ${stringify(statusLine)}`);
-  const codings: string[] = [];
-  const lengths: string[] = [];
-  const connection: string[] = [];
-  for (let start = 0, end = 0; start < headers.length; start = end) {
-    end = endOfLine(headers, start);
-    checkFieldLine(headers, start, end);
-    addListMembers(codings, headers, "Transfer-Encoding", start, end);
-    addListMembers(lengths, headers, "Content-Length", start, end);
-    addListMembers(connection, headers, "Connection", start, end);
-  }
+  const text = decode(section);
+  const [statusLine = "", minorVersion, status] = /^HTTP\/1\.(\d) ([1-5]\d\d)(?: [^\0\r\n]*)?\r\n/.exec(text) ?? [];
+  if (status === undefined) throw malformed(`status line ${stringify(text.slice(0, text.indexOf("\n") - 1))}`);
+  checkFieldLines(text.slice(statusLine.length, -2));
+
+  const headers = section.subarray(endOfLine(section, 0), section.length - 2);
+  const codings = fieldValues(headers, "Transfer-Encoding");
+  const lengths = fieldValues(headers, "Content-Length");
+  const connection = fieldValues(headers, "Connection");
   const persistent = minorVersion === "0" ? connection.includes("keep-alive") : !connection.includes("close");
   const chunked = codings.length > 0;
   if (chunked && codings.join() !== "chunked") throw malformed(`Transfer-Encoding ${stringify(codings.join())}`);
   return {
-    status: Number(status),
+    status: +status,
     headers,
     chunked,
     contentLength: parseContentLength(lengths),
@@ -1941,30 +1938,42 @@ function parseHead(section: Uint8Array): Head {
 function parseContentLength(values: string[]): number | undefined {
   const [value] = values;
   if (value === undefined) return undefined;
-  const isValid = /^\d+$/.test(value) && values.every((other) => other === value) && Number(value) <= limits.body;
+  const length = parseDigits(value);
+  const isValid = length <= limits.body && (values.length === 1 || values.every((other) => other === value));
   if (!isValid) throw malformed(`Content-Length ${stringify(values.join())} (at most ${limits.body} bytes)`);
-  return Number(value);
+  return length;
 }
 
-/** Refuses a line that is not a field name, a colon right behind it, and a value without CR and NUL. */
-function checkFieldLine(bytes: Uint8Array, start: number, end: number): void {
-  let at = start;
-  while (isTokenByte(bytes[at])) at++;
-  let isValid = at > start && bytes[at] === COLON;
-  for (; isValid && at < end - 2; at++) isValid = bytes[at] !== CR && bytes[at] !== 0;
-  if (!isValid) throw malformed(`field line ${stringify(decode(bytes.subarray(start, end - 2).subarray(0, 200)))}`);
+/** The number that decimal digits write, and NaN for anything else, of which `Number` takes a lot. */
+function parseDigits(text: string): number {
+  let number = text === "" ? NaN : 0;
+  for (let at = 0; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - 0x30;
+    number = digit >= 0 && digit <= 9 ? 10 * number + digit : NaN;
+  }
+  return number;
 }
 
-/** @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2 */
-function isTokenByte(byte = 0): boolean {
-  const isLetter = lowerCase(byte) >= 0x61 && lowerCase(byte) <= 0x7a;
-  return isLetter || byte === 0x2d || (byte >= 0x30 && byte <= 0x39) || "!#$%&'*+.^_`|~".includes(String.fromCharCode(byte));
+/** Refuses what is not lines of a field name, a colon right behind it, and a value without CR and NUL. */
+function checkFieldLines(lines: string): void {
+  const fieldLine = /[!#$%&'*+.^_`|~\w-]+:[^\0\r\n]*\r\n/y;
+  for (let start = 0; start < lines.length; start = fieldLine.lastIndex) {
+    if (fieldLine.test(lines)) continue;
+    throw malformed(`field line ${stringify(lines.slice(start, lines.indexOf("\n", start) - 1).slice(0, 200))}`);
+  }
 }
 
-/** Adds the members of a list, in lower case, if the field line has that name. */
-function addListMembers(members: string[], bytes: Uint8Array, name: string, start: number, end: number): void {
-  if (!isNameAt(bytes, start, name)) return;
-  members.push(...fieldValue(bytes, start + name.length + 1, end).toLowerCase().split(/[ \t]*,[ \t]*/));
+/** The members of a list, in lower case, from all field lines of that name. */
+function fieldValues(headers: Uint8Array, name: string): string[] {
+  const values: string[] = [];
+  for (let start = 0, end = 0; start < headers.length; start = end) {
+    end = endOfLine(headers, start);
+    if (!isNameAt(headers, start, name)) continue;
+    const value = fieldValue(headers, start + name.length + 1, end).toLowerCase();
+    if (value.includes(",")) values.push(...value.split(/[ \t]*,[ \t]*/));
+    else values.push(value);
+  }
+  return values;
 }
 
 /** Whether a field line of that name begins there. */
