@@ -36,10 +36,12 @@ interface ZipFunction {
   handler: unknown;
   architectures: unknown;
   zip: unknown;
+  environment: unknown;
 }
 
 /** Every template deploys the same function. */
-function assertDeploys({ name, runtime, handler, architectures, zip }: ZipFunction): void {
+function assertDeploys({ name, runtime, handler, architectures, zip, environment }: ZipFunction): void {
+  assert.deepEqual(environment, { MIMALLOC_SCAVENGER: "0" });
   assert.equal(name, "hello");
   assert.equal(runtime, "provided.al2023");
   assert.equal(handler, "bootstrap");
@@ -74,7 +76,8 @@ test("AWS CLI: the function is created from, and updated with, a zip that the bu
   const [create = "", ...images] = callsOf("aws lambda create-function");
   const [update = "", ...more] = callsOf("aws lambda update-function-code");
   assert.deepEqual([images.length, more.length], [1, 0]);
-  const { runtime, handler, role, ...options } = optionsOf(create);
+  const { runtime, handler, role, environment, ...options } = optionsOf(create);
+  assert.equal(environment, "Variables={MIMALLOC_SCAVENGER=0}");
   assertGivesZip(options);
   assertGivesZip(optionsOf(update));
   assert.equal(runtime, "provided.al2023");
@@ -93,8 +96,9 @@ test("SAM: the template is YAML, and names what the build writes; the local invo
   const [[id, resource] = ["", undefined], ...more] = Object.entries(Resources);
   assert.deepEqual(more, []);
   assert.equal(resource?.Type, "AWS::Serverless::Function");
-  const { FunctionName, Runtime, Handler, Architectures, CodeUri, MemorySize, Timeout, ...unknown } = resource.Properties;
-  assertDeploys({ name: FunctionName, runtime: Runtime, handler: Handler, architectures: Architectures, zip: CodeUri });
+  const { FunctionName, Runtime, Handler, Architectures, CodeUri, MemorySize, Timeout, Environment, ...unknown } = resource.Properties;
+  const { Variables: environment } = Environment as { Variables: unknown };
+  assertDeploys({ name: FunctionName, runtime: Runtime, handler: Handler, architectures: Architectures, zip: CodeUri, environment });
   assert.deepEqual([typeof MemorySize, typeof Timeout, unknown], ["number", "number", {}]);
   assert.deepEqual(callsOf("sam"), ["sam deploy --guided", `sam local invoke ${id} --event -`]);
 });
@@ -124,8 +128,8 @@ export class Function {
   writeFileSync(join(directory, "cdk/app.ts"), blockOf("typescript"));
   const { status, stdout, stderr } = sh("bun cdk/app.ts");
   assert.equal(status, 0, stderr);
-  const { functionName, runtime, handler, architecture, code, memorySize, timeout, ...unknown } = JSON.parse(stdout);
-  assertDeploys({ name: functionName, runtime, handler, architectures: [architecture], zip: code });
+  const { functionName, runtime, handler, architecture, code, memorySize, timeout, environment, ...unknown } = JSON.parse(stdout);
+  assertDeploys({ name: functionName, runtime, handler, architectures: [architecture], zip: code, environment });
   assert.deepEqual([typeof memorySize, typeof timeout, unknown], ["number", "number", {}]);
 });
 
@@ -142,10 +146,11 @@ function parseHcl(text: string): { header: string; values: Record<string, unknow
 }
 
 test("Terraform: the resource names what the build writes, and is updated when its bytes change", () => {
-  const { header, values } = parseHcl(blockOf("hcl"));
+  const [block = "", name = "", value] = /\n {2}environment \{\n {4}variables = \{ (\w+) = "(.*?)" \}\n {2}\}\n/.exec(blockOf("hcl")) ?? [];
+  const { header, values } = parseHcl(blockOf("hcl").replace(block, ""));
   assert.equal(header, 'resource "aws_lambda_function" "hello" {');
   const { function_name, runtime, handler, architectures, filename, source_code_hash, memory_size, timeout, role, ...unknown } = values;
-  assertDeploys({ name: function_name, runtime, handler, architectures, zip: filename });
+  assertDeploys({ name: function_name, runtime, handler, architectures, zip: filename, environment: { [name]: value } });
   assert.equal(source_code_hash, `filebase64sha256("${filename}")`);
   assert.match(String(role), /^arn:aws:iam::\d{12}:role\//);
   assert.deepEqual([typeof memory_size, typeof timeout, unknown], ["number", "number", {}]);
@@ -153,9 +158,9 @@ test("Terraform: the resource names what the build writes, and is updated when i
 
 test("container image: the executable that the build writes goes where the base image looks for it, on its platform", () => {
   const instructions = blockOf("dockerfile").trimEnd().split("\n").map((line) => line.split(" "));
-  const [[from, base], [copy, source = "", target], [cmd, handler]] = instructions as [string[], string[], string[]];
-  assert.equal(instructions.length, 3);
-  assert.deepEqual([from, copy, cmd], ["FROM", "COPY", "CMD"]);
+  const [[from, base], [copy, source = "", target], env, [cmd, handler]] = instructions as [string[], string[], string[], string[]];
+  assert.equal(instructions.length, 4);
+  assert.deepEqual([from, copy, env, cmd], ["FROM", "COPY", ["ENV", "MIMALLOC_SCAVENGER=0"], "CMD"]);
   assert.equal(base, "public.ecr.aws/lambda/provided:al2023");
   assert.equal(target, "/var/runtime/bootstrap");
   assert.deepEqual(JSON.parse(handler ?? ""), ["bootstrap"]);
