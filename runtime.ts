@@ -1443,14 +1443,15 @@ function write(descriptor: number, content: Bytes): void {
 // ── An HTTP/1.1 client for one local server: connection, response parser, chunks ────────────────────────────────────
 //
 // One request at a time over one connection, which is kept alive, and holds the event loop only while a request is under
-// way. It knows nothing of what it is used for.
+// way. It knows nothing of what it is used for, and from here to its end the file needs nothing of what is above.
 
 interface HttpRequest {
   method: string;
   target: string;
   /** Field lines, each with its CRLF. `Host` and `Content-Length` are added. */
   fields: string;
-  body?: Bytes;
+  /** A string is sent as UTF-8. */
+  body?: Uint8Array | string;
   /** How long to wait for the response, in ms; without end unless given. */
   timeout?: number;
   /** Whether the event loop may end before the response; it is held until then unless this is given. */
@@ -1500,6 +1501,16 @@ interface ChunkedBody {
   cancel(): void;
 }
 
+/** How far a body has been sent in chunks. */
+interface Upload {
+  /** The head and the first chunk, as long as nothing else was sent: until then it can be sent again. */
+  opening: (Uint8Array | string)[] | undefined;
+  /** Whether the last chunk is still to be sent. */
+  isOpen: boolean;
+  /** The chunk that was asked for, and is still to be sent. */
+  next: Promise<Uint8Array | undefined> | undefined;
+}
+
 /** A request whose response is awaited. */
 interface Exchange {
   parser: Parser<ParsedResponse>;
@@ -1524,7 +1535,7 @@ function createHttpClient(authority: string): HttpClient {
   let exchange: Exchange | undefined;
 
   /** What the socket has not taken yet of the request. */
-  let unsent: Bytes[] = [];
+  let unsent: (Uint8Array | string)[] = [];
 
   /** Called when the socket has taken everything. */
   let onDrained: (() => void) | undefined;
@@ -1563,41 +1574,45 @@ function createHttpClient(authority: string): HttpClient {
 
   async function stream(request: HttpRequest, body: ChunkedBody): Promise<StreamResponse | undefined> {
     const head = encode(serializeHead(authority, request, "Transfer-Encoding: chunked\r\n"));
-    let opening: Bytes[] | undefined = [head, ...(body.first ? frame(body.first.slice()) : lastChunk(body.trailers))];
-    let next: Promise<Uint8Array | undefined> | undefined;
-    let isOpen = body.first !== undefined;
+    const opening = [head, ...(body.first ? frame(body.first.slice()) : lastChunk(body.trailers))];
+    const upload: Upload = { opening, isOpen: body.first !== undefined, next: undefined };
     try {
-      for (let resent = false; opening; resent = true) {
+      for (let resent = false; upload.opening; resent = true) {
         if (!socket) await connect();
-        isOpen = body.first !== undefined;
-        const received = roundTrip(request, opening, isOpen);
-        const current = exchange;
-        while (isOpen && exchange === current && current) {
-          await drained(current);
-          if (exchange !== current) break;
-          socket?.unref(); // it is not the server that is waited for now
-          next ??= body.next();
-          await overtaken(current, next);
-          if (exchange !== current) break;
-          socket?.ref();
-          const chunk = await next;
-          isOpen = chunk !== undefined;
-          unsent.push(...(chunk ? frame(chunk) : lastChunk(body.trailers)));
-          send();
-          if (!chunk) expectResponse(request, current);
-          else next = opening = undefined; // more than the first chunk is gone, so it cannot be sent again
-        }
+        upload.isOpen = body.first !== undefined;
+        const received = roundTrip(request, upload.opening, upload.isOpen);
+        await sendRest(request, body, upload);
         const response = await received;
-        if (response) return { ...response, resent, cut: isOpen };
+        if (response) return { ...response, resent, cut: upload.isOpen };
         if (resent) break;
       }
       return undefined;
     } finally {
-      if (isOpen) body.cancel();
+      if (upload.isOpen) body.cancel();
     }
   }
 
-  function roundTrip(request: HttpRequest, message: Bytes[], open = false): Promise<ParsedResponse | undefined> {
+  /** Sends what follows the first chunk, until it has an end or the exchange is over. */
+  async function sendRest(request: HttpRequest, body: ChunkedBody, upload: Upload): Promise<void> {
+    const current = exchange;
+    while (current && upload.isOpen) {
+      await drained(current);
+      if (exchange !== current) return;
+      socket?.unref(); // it is not the server that is waited for now
+      upload.next ??= body.next();
+      await overtaken(current, upload.next);
+      if (exchange !== current) return;
+      socket?.ref();
+      const chunk = await upload.next;
+      unsent.push(...(chunk ? frame(chunk) : lastChunk(body.trailers)));
+      send();
+      upload.isOpen = chunk !== undefined;
+      if (chunk) upload.next = upload.opening = undefined;
+      else expectResponse(request, current);
+    }
+  }
+
+  function roundTrip(request: HttpRequest, message: (Uint8Array | string)[], open = false): Promise<ParsedResponse | undefined> {
     if (request.background) socket?.unref();
     else socket?.ref();
     unsent = message.slice();
@@ -1701,7 +1716,7 @@ function parseAuthority(authority: string): { hostname: string; port: number } {
   const hostname = isBracketed ? authority.slice(1, colon - 1) : authority.slice(0, colon);
   const port = +authority.slice(colon + 1);
   const isHost = colon > 0 && hostname !== "" && (isBracketed || authority.indexOf(":") === colon);
-  if (!isHost || !(port > 0 && port < 65536)) throw new Error(`${stringify(authority)} is not host:port`);
+  if (!isHost || !(port > 0 && port < 65536)) throw new Error(`${JSON.stringify(authority)} is not host:port`);
   return { hostname, port };
 }
 
@@ -1709,7 +1724,7 @@ function parseAuthority(authority: string): { hostname: string; port: number } {
 const largestCopiedBody = 64 * 1024;
 
 /** A request as what is written to the socket, one after the other: bytes, or a string in ASCII. */
-function serialize(authority: string, request: HttpRequest): Bytes[] {
+function serialize(authority: string, request: HttpRequest): (Uint8Array | string)[] {
   if (request.body === undefined) return [serializeHead(authority, request, "")];
   const body = typeof request.body === "string" ? encode(request.body) : request.body;
   const head = encode(serializeHead(authority, request, `Content-Length: ${body.length}\r\n`));
@@ -1721,13 +1736,13 @@ function serializeHead(authority: string, { method, target, fields }: HttpReques
 }
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
-function frame(chunk: Uint8Array): Bytes[] {
+function frame(chunk: Uint8Array): (Uint8Array | string)[] {
   const sizeLine = `${chunk.length.toString(16)}\r\n`;
   if (chunk.length > largestCopiedBody) return [sizeLine, chunk, "\r\n"];
   return [concatenate(concatenate(encode(sizeLine), chunk), encode("\r\n"))];
 }
 
-function lastChunk(trailers: string): Bytes[] {
+function lastChunk(trailers: string): (Uint8Array | string)[] {
   return [`0\r\n${trailers}\r\n`];
 }
 
@@ -1801,7 +1816,7 @@ function* readChunks(input: Input): Parser<Uint8Array> {
     let line: string | undefined;
     while ((line = takeLine(input, "chunk-size line", limits.chunkSizeLine)) === undefined) append(input, yield);
     const [, digits] = /^([\da-f]+)[ \t]*(?:;[^\0\r]*)?$/i.exec(line) ?? [];
-    if (digits === undefined) throw malformed(`chunk-size line ${stringify(line)}`);
+    if (digits === undefined) throw malformed(`chunk-size line ${JSON.stringify(line)}`);
     const size = parseInt(digits, 16);
     if (size === 0) break;
     if (length + size > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
@@ -1916,7 +1931,7 @@ interface Head {
 function parseHead(section: Uint8Array): Head {
   const text = decode(section);
   const [statusLine = "", minorVersion, status] = /^HTTP\/1\.(\d) ([1-5]\d\d)(?: [^\0\r\n]*)?\r\n/.exec(text) ?? [];
-  if (status === undefined) throw malformed(`status line ${stringify(text.slice(0, text.indexOf("\n") - 1))}`);
+  if (status === undefined) throw malformed(`status line ${JSON.stringify(text.slice(0, text.indexOf("\n") - 1))}`);
   checkFieldLines(text.slice(statusLine.length, -2));
 
   const headers = section.subarray(endOfLine(section, 0), section.length - 2);
@@ -1925,7 +1940,7 @@ function parseHead(section: Uint8Array): Head {
   const connection = fieldValues(headers, "Connection");
   const persistent = minorVersion === "0" ? connection.includes("keep-alive") : !connection.includes("close");
   const chunked = codings.length > 0;
-  if (chunked && codings.join() !== "chunked") throw malformed(`Transfer-Encoding ${stringify(codings.join())}`);
+  if (chunked && codings.join() !== "chunked") throw malformed(`Transfer-Encoding ${JSON.stringify(codings.join())}`);
   return {
     status: +status,
     headers,
@@ -1940,7 +1955,7 @@ function parseContentLength(values: string[]): number | undefined {
   if (value === undefined) return undefined;
   const length = parseDigits(value);
   const isValid = length <= limits.body && (values.length === 1 || values.every((other) => other === value));
-  if (!isValid) throw malformed(`Content-Length ${stringify(values.join())} (at most ${limits.body} bytes)`);
+  if (!isValid) throw malformed(`Content-Length ${JSON.stringify(values.join())} (at most ${limits.body} bytes)`);
   return length;
 }
 
@@ -1959,7 +1974,7 @@ function checkFieldLines(lines: string): void {
   const fieldLine = /[!#$%&'*+.^_`|~\w-]+:[^\0\r\n]*\r\n/y;
   for (let start = 0; start < lines.length; start = fieldLine.lastIndex) {
     if (fieldLine.test(lines)) continue;
-    throw malformed(`field line ${stringify(lines.slice(start, lines.indexOf("\n", start) - 1).slice(0, 200))}`);
+    throw malformed(`field line ${JSON.stringify(lines.slice(start, lines.indexOf("\n", start) - 1).slice(0, 200))}`);
   }
 }
 

@@ -140,3 +140,27 @@ test("a handler that is wrong is refused, so the settings above are really those
     assert.match(stdout, /handler\.ts\(4,\d+\): error TS2322: Type 'number' is not assignable/);
   }
 });
+
+const source = readFileSync(join(root, "runtime.ts"), "utf8");
+
+/** The file without what stands from one text up to another. */
+function without(text: string, from: string, to: string): string {
+  const [start, end] = [text.indexOf(from), text.indexOf(to)];
+  assert.ok(start >= 0 && start < end, `${from} … ${to}`);
+  return text.slice(0, start) + text.slice(end);
+}
+
+test("the HTTP client can be lifted out as it is: it needs nothing of what is above it", () => {
+  const client = source.slice(source.indexOf("// ── An HTTP/1.1 client"));
+  const project = createProject(strict, `${client}\nexport { createHttpClient };\n`);
+  const { status, stdout } = typeCheck(project);
+  assert.equal(status, 0, stdout);
+});
+
+test("http can be deleted from a copy, with its section, and nothing else misses it or was there for it alone", () => {
+  const withoutAdapter = without(source, "/**\n * Makes a raw handler of one for web requests", "/**\n * The value of a header.");
+  const withoutSection = without(withoutAdapter, "// ── Web events", "// ── The context of an invocation");
+  const project = createProject(strict, withoutSection);
+  const { status, stdout } = typeCheck(project);
+  assert.equal(status, 0, stdout);
+});
