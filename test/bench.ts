@@ -1,12 +1,12 @@
 /**
  * Measures bunstrap beside other bootstraps, in turn (A B A B …), and prints a table of medians and quartiles.
  *
- *     npm run bench [-- --runs N] [-- --peer NAME='COMMAND' …]
+ *     npm run bench [-- --runs N] [-- --peer NAME='COMMAND' …] [-- --start NAME='COMMAND' …]
  *
  * - the floor: three lines that open a socket and write, built by the same Bun with the same flags (start only)
  * - bunstrap: the example where it is about start and size, the echo handlers elsewhere
  * - a fetch loop: what one would write without a runtime, with the same handlers, the same Bun and the same flags
- * - peers: any other bootstrap that echoes what it is sent
+ * - peers: any other bootstrap that echoes what it is sent, and for the start alone, any other
  *
  * A target is a ratio within one run, or a size: other machines, and other hours of this one, have other times.
  */
@@ -21,22 +21,25 @@ import { barChart, machine, markdownTable, mapValues, median, pick, progress, ra
 import { PreparedEvent } from "./bench/service.ts";
 import { architecture } from "./sandbox.ts";
 
-const usage = `Usage: npm run bench [-- --runs N] [-- --peer NAME='COMMAND' …]
+const usage = `Usage: npm run bench [-- --runs N] [-- --peer NAME='COMMAND' …] [-- --start NAME='COMMAND' …]
 
   --runs N               how many times each subject is measured; 40 unless given
   --peer NAME='COMMAND'  another bootstrap to measure: a client of the Lambda Runtime API that echoes the JSON that it is
                          sent. The command is split at white space, and started without a shell; if its first word is
                          a path, a copy of that file is started. Can be given several times.
+  --start NAME='COMMAND' the same for a bootstrap that does something else: only its start is measured, up to its request
   --help                 this text`;
 
-const { runs, peers } = parseOptions();
+const { runs, peers, others } = parseOptions();
 
 // ── Subjects ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 progress("building");
 const example = build("handler.example.ts", { zip: true });
 const fetchJsonEcho = build("test/bench/fetch-json-echo.ts");
-const starting: Subjects = { floor: [build("test/bench/floor.ts")], bunstrap: [example], "fetch loop": [fetchJsonEcho], ...peers };
+const starting: Subjects = { floor: [build("test/bench/floor.ts")], bunstrap: [example], "fetch loop": [fetchJsonEcho], ...peers, ...others };
+/** What is sent no event. */
+const silent = ["floor", ...Object.keys(others)];
 const echoingBytes: Subjects = { bunstrap: [build("test/handlers/echo.ts")], "fetch loop": [build("test/bench/fetch-echo.ts")], ...peers };
 const echoingJson: Subjects = { bunstrap: [build("test/handlers/json-echo.ts")], "fetch loop": [fetchJsonEcho], ...peers };
 const echoingOrTiming: Subjects = { ...echoingJson, bunstrap: [build("test/bench/yardstick.ts")] };
@@ -50,10 +53,10 @@ assert.equal(small.body.length, 200);
 // ── Measurements ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 progress("start, on any CPU");
-const startsAnywhere = await measureStarts(starting, runs, greeting);
+const startsAnywhere = await measureStarts(starting, runs, greeting, silent);
 const cpu = pinToOneCpu();
 progress(cpu === undefined ? "there is no taskset, so nothing is pinned" : `start, from here on on CPU ${cpu} alone`);
-const starts = await measureStarts(starting, runs, greeting);
+const starts = await measureStarts(starting, runs, greeting, silent);
 progress("200 B");
 const atSmall = await measureInvocations(echoingJson, runs, { event: small, warmUp: 10_000, block: 1_000 });
 progress("5 MB");
@@ -142,33 +145,40 @@ function verdict(value: number, target: number | undefined, tolerated: number | 
 
 // ── Options and events ────────────────────────────────────────────────────────────────────────────────────────────────
 
-function parseOptions(): { runs: number; peers: Subjects } {
+function parseOptions(): { runs: number; peers: Subjects; others: Subjects } {
   try {
     const { values } = parseArgs({
-      options: { runs: { type: "string", default: "40" }, peer: { type: "string", multiple: true }, help: { type: "boolean" } },
+      options: {
+        runs: { type: "string", default: "40" },
+        peer: { type: "string", multiple: true },
+        start: { type: "string", multiple: true },
+        help: { type: "boolean" },
+      },
     });
     if (values.help) {
       console.log(usage);
       process.exit();
     }
     if (!/^[1-9]\d*$/.test(values.runs)) throw new Error(`--runs takes a number from 1 on, and got ${JSON.stringify(values.runs)}`);
-    return { runs: Number(values.runs), peers: parsePeers(values.peer ?? []) };
+    const peers = parseCommands("--peer", values.peer ?? [], ["floor", "bunstrap", "fetch loop"]);
+    const others = parseCommands("--start", values.start ?? [], ["floor", "bunstrap", "fetch loop", ...Object.keys(peers)]);
+    return { runs: Number(values.runs), peers, others };
   } catch (error) {
     console.error(`bench: ${(error as Error).message}\n\n${usage}`);
     process.exit(2);
   }
 }
 
-function parsePeers(values: string[]): Subjects {
-  const peers: Subjects = {};
+function parseCommands(option: string, values: string[], taken: string[]): Subjects {
+  const commands: Subjects = {};
   for (const value of values) {
     const [, name, executable, rest = ""] = /^\s*([^=]*[^=\s])\s*=\s*(\S+)\s*([^]*)$/.exec(value) ?? [];
-    if (name === undefined || executable === undefined) throw new Error(`--peer takes NAME='COMMAND', and got ${JSON.stringify(value)}`);
-    if (["floor", "bunstrap", "fetch loop", ...Object.keys(peers)].includes(name)) throw new Error(`there is already a subject named ${name}`);
-    if (!Bun.which(executable)) throw new Error(`there is no executable ${executable} for the peer ${name}`);
-    peers[name] = [executable, ...rest.split(/\s+/).filter(Boolean)];
+    if (name === undefined || executable === undefined) throw new Error(`${option} takes NAME='COMMAND', and got ${JSON.stringify(value)}`);
+    if ([...taken, ...Object.keys(commands)].includes(name)) throw new Error(`there is already a subject named ${name}`);
+    if (!Bun.which(executable)) throw new Error(`there is no executable ${executable} for ${name}`);
+    commands[name] = [executable, ...rest.split(/\s+/).filter(Boolean)];
   }
-  return peers;
+  return commands;
 }
 
 /** An array of objects as JSON, as `JSON.stringify` writes it, of exactly so many bytes. */

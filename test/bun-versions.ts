@@ -39,7 +39,7 @@ for (const version of versions) {
 
 const cpu = pinToOneCpu();
 progress("start");
-const starts = pick(await measureStarts(subjects, runs), ({ firstRequest }) => firstRequest);
+const starts = pick(await measureStarts(subjects, runs, undefined, []), ({ firstRequest }) => firstRequest);
 progress("memory");
 const memory = await measureMemory(subjects, 5);
 

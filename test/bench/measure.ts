@@ -17,8 +17,8 @@ export interface Start {
 /** Every so many rounds the executables are copied anew, so that no figure hangs on the luck of one copy. */
 const roundsOfOneCopy = 10;
 
-/** @param event What to send to all but the floor, which takes no events. */
-export function measureStarts(subjects: Subjects, rounds: number, event?: PreparedEvent): Promise<Record<string, Start[]>> {
+/** @param event What to send to all but those that are `silent`, which take no events. */
+export function measureStarts(subjects: Subjects, rounds: number, event: PreparedEvent | undefined, silent: string[]): Promise<Record<string, Start[]>> {
   const copies: Subjects = {};
   return inTurn(
     rounds,
@@ -27,7 +27,7 @@ export function measureStarts(subjects: Subjects, rounds: number, event?: Prepar
         copies[name] = freshCopy(name, command);
         await measureStart(copies[name]); // so that the copy has been read once
       }
-      return measureStart(copies[name] ?? command, name === "floor" ? undefined : event);
+      return measureStart(copies[name] ?? command, silent.includes(name) ? undefined : event);
     }),
   );
 }
