@@ -18,6 +18,7 @@ Compiles HANDLER.ts into DIR/<arch>/bootstrap, and packs that into DIR/bootstrap
   --out DIR       where to write to, relative to the current directory; dist unless given
   --include PATH  a file, or a folder with all that is in it, to pack beside bootstrap under the same relative path, and
                   to put beside DIR/<arch>/bootstrap; as often as wanted: --include libimage.so --include assets/fonts
+                  (what an earlier build has put beside DIR/<arch>/bootstrap stays there, but is not in the zip)
   --help          this text
 
 What follows -- goes to bun build as it is, after the arguments that build.sh gives, in the directory of the handler's
@@ -26,7 +27,8 @@ project (the nearest one up from the handler that has a package.json):
 
 Environment:
   BUN_VERSION     the version of Bun to build with; $bun_version unless given. It is taken from node_modules beside this
-                  script or from the PATH if it is there, and is otherwise installed through npm.
+                  script or from the PATH if it is there, and is otherwise installed through npm, into
+                  node_modules/.cache beside this script.
 END
 }
 
@@ -86,7 +88,9 @@ case $architectures in
   *) misused "unknown architecture $architectures: it is x86_64 or arm64" ;;
 esac
 [ -n "$out" ] || misused "--out needs a value"
+[ -n "$handler" ] || [ -f "$here/handler.example.ts" ] || misused "which handler? ./build.sh handler.ts"
 [ -n "$handler" ] || handler=$here/handler.example.ts
+[ ! -d "$handler" ] || fail "$handler is a folder: name the file in it that calls run()"
 [ -f "$handler" ] || fail "there is no handler $handler"
 command -v zip >/dev/null || fail "zip is not installed (apt-get install zip, dnf install zip)"
 

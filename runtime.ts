@@ -168,13 +168,13 @@ function pickHandler(handlers: Record<string, RawHandler>, name: string | undefi
   if (typeof handlers !== "object" || handlers === null) {
     throw new TypeError(`run takes a handler, or an object of handlers, and got ${kindOf(handlers)}`);
   }
+  for (const [name, handler] of Object.entries(handlers)) {
+    if (typeof handler !== "function") throw new TypeError(`handler ${name} is ${kindOf(handler)}, not a function`);
+  }
   const names = Object.keys(handlers).join(", ") || "none";
   if (!name) throw new TypeError(`_HANDLER is not set, and has to name one of the handlers: ${names}`);
   const handler = Object.hasOwn(handlers, name) ? handlers[name] : undefined;
-  if (handler === undefined) {
-    throw new TypeError(`_HANDLER is ${stringify(name)}, and the handlers are: ${names}`);
-  }
-  if (typeof handler !== "function") throw new TypeError(`handler ${name} is ${kindOf(handler)}, not a function`);
+  if (!handler) throw new TypeError(`_HANDLER is ${stringify(name)}, and the handlers are: ${names}`);
   return handler;
 }
 
@@ -196,11 +196,13 @@ const largestConcurrency = 10_000;
  *
  * @param handler May also be typed with the `Handler` of `@types/aws-lambda`. There are no callbacks, so what comes
  *   after the context is a function that throws.
+ * @throws {TypeError} if it is not a function.
  * @example run(json(async (event: { id: number }, context) => ({ id: event.id, request: context.awsRequestId })));
  */
 export function json<Event, Result>(
   handler: (event: Event, context: Context, ...callback: never[]) => Result | Promise<Result> | void,
 ): RawHandler {
+  if (typeof handler !== "function") throw new TypeError(`json takes a function, and got ${kindOf(handler)}`);
   const call = handler as (event: Event, context: Context, callback: () => never) => unknown;
   return (headers, body) =>
     withContext(headers, async (context) => {
@@ -242,6 +244,7 @@ function marshal(result: unknown): string {
  * @param fetch Its request has the URL, the header fields and the body that the client sent; the path of a REST API comes
  *   without its stage. `request.signal` is {@link Context.signal}.
  * @param options `streaming` sends the response while it is being made, for function URLs in `RESPONSE_STREAM` mode.
+ * @throws {TypeError} if `fetch` is not a function.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
  * @see https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
  * @see https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
@@ -252,6 +255,7 @@ export function http<Event = unknown>(
   fetch: (request: Request, context: Context, event: Event) => Response | Promise<Response>,
   { streaming = false }: { streaming?: boolean } = {},
 ): RawHandler {
+  if (typeof fetch !== "function") throw new TypeError(`http takes a function, and got ${kindOf(fetch)}`);
   return (headers, body) =>
     withContext(headers, async (context) => {
       const event = asWebEvent(unmarshalWebEvent(body));
@@ -302,6 +306,7 @@ interface WebEvent {
 
 /** In local mode the event may be a request line: `GET /path?query`. */
 function unmarshalWebEvent(body: Uint8Array): unknown {
+  if (runtimeApi) return unmarshal(body);
   const requestLine = /^([A-Z]+) (\/[^\s?]*)(?:\?(\S*))?$/;
   const [, method, rawPath, rawQueryString = ""] = requestLine.exec(decode(body.subarray(0, 10_000))) ?? [];
   if (method === undefined) return unmarshal(body);
@@ -639,7 +644,7 @@ async function serve(handler: RawHandler, authority: string, onShutdown: RunOpti
       await serveConcurrently(handler, authority);
     } else {
       const client = createHttpClient(authority);
-      while (await serveNext(handler, client));
+      for (let invocation; (invocation = await receiveEvent(client)); ) await invoke(handler, invocation);
     }
     if (stage !== "ending") end(0);
   } catch (error) {
@@ -656,28 +661,31 @@ async function serve(handler: RawHandler, authority: string, onShutdown: RunOpti
  * @throws {Error} when each of them fails, and goes on to.
  */
 async function serveConcurrently(handler: RawHandler, authority: string): Promise<void> {
-  storage = createStorage();
+  const invocations = (storage = createStorage());
   let active = concurrency; // loops that neither pause nor are over
   let isOver = false; // what any loop is told, each will be
 
   async function loop(): Promise<void> {
     const client = createHttpClient(authority);
-    for (let failures = 0; ; ) {
+    for (let failures = 0; !isOver; ) {
+      let invocation: Invocation | undefined;
       try {
-        while (await serveNext(handler, client)) failures = 0;
+        while ((invocation = await receiveEvent(client))) {
+          failures = 0;
+          await invocations.run(invocation, invoke, handler, invocation);
+          invocation = undefined;
+        }
         isOver = true;
-        active--;
-        return;
       } catch (error) {
         active--;
-        if (isOver) return;
-        if (active === 0 && failures === mostFailures) throw error;
-        if (failures === 0) log("ERROR", undefined, `one of ${concurrency} loops failed, and begins again: ${describe(error).errorMessage}`);
-        await Bun.sleep(shortestPause * 2 ** failures);
+        if (active === 0 && failures === mostFailures && !isOver) throw error;
+        if (failures === 0 && (invocation || !isOver)) log("ERROR", invocation, `one of ${concurrency} loops has failed: ${describe(error).errorMessage}`);
+        if (!isOver) await Bun.sleep(shortestPause * 2 ** failures);
         failures = Math.min(failures + 1, mostFailures);
         active++;
       }
     }
+    active--;
   }
 
   await Promise.all(Array.from({ length: concurrency }, loop));
@@ -694,24 +702,21 @@ function createStorage() {
   return new AsyncLocalStorage<Invocation>();
 }
 
-/** Asks for an event and answers it. Returns whether to ask for another. */
-async function serveNext(handler: RawHandler, client: HttpClient): Promise<boolean> {
+/** Asks for an event. Returns `undefined` when there are no more to be served. */
+async function receiveEvent(client: HttpClient): Promise<Invocation | undefined> {
   await client.connect();
-  if (stage === "ending") return false;
+  if (stage === "ending") return undefined;
   stage = "serving";
   const next = await client.request({ method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent });
-  if (next.status === 410) return false;
+  if (next.status === 410) return undefined;
   if (next.status !== 200) throw new Error(`GET /invocation/next was answered ${summary(next)}`);
-  const invocation = createInvocation(client, next);
-  if (storage) await storage.run(invocation, invoke, handler, invocation);
-  else await invoke(handler, invocation);
-  return true;
+  return createInvocation(client, next);
 }
 
 async function invoke(handler: RawHandler, invocation: Invocation): Promise<void> {
   inFlight.add(invocation);
   try {
-    const outcome = await handle(handler, invocation);
+    const outcome = stage === "ending" ? { error: bystander() } : await handle(handler, invocation);
     if ("error" in outcome && !invocation.answered) logError(invocation, outcome.error);
     await answer(invocation, outcome);
   } finally {
@@ -959,8 +964,9 @@ async function escaped(error: unknown): Promise<void> {
   end(1);
 }
 
+/** The error of an invocation that is given up on for a reason that is not its own. */
 function bystander(): Error {
-  return runtimeError("Runtime.ExitError", "the process has ended, since an error escaped from another of its invocations");
+  return runtimeError("Runtime.ExitError", "the process ends before this invocation was answered, for a reason that is not its own");
 }
 
 /** The invocations that something has happened to: the one that the code that runs belongs to, or else any in flight. */
@@ -1000,16 +1006,20 @@ async function postInitError(authority: string, error: unknown): Promise<void> {
 /** Sees that nothing is left to wait for: the handler cannot settle, or there is none. */
 function ranEmpty(): void {
   const message = "the handler can never settle: it waits, and nothing is left in the event loop that could wake it";
-  // From a timer, since what is rejected here is not looked at before the exit.
+  // From a timer, since what is settled here is not looked at before the exit.
   for (const { abandon } of inFlight) if (abandon) setTimeout(abandon, 0, runtimeError("Runtime.NeverSettled", message));
-  if (runtimeApi && !running) void escaped(new Error("the program has come to its end without calling run"));
+  if (isProgram() && !running) setTimeout(escaped, 0, new Error("the program has come to its end without calling run"));
+}
+
+/** Whether this is a function, and not some other program, as a test of the handler, that has only imported this file. */
+function isProgram(): boolean {
+  return runtimeApi !== undefined || running || Bun.main.startsWith("/$bunfs/");
 }
 
 /** Makes a failure of a process that ends without having been told to: nobody would see it otherwise. */
 function refuseExit(status: number): void {
-  const isImportedOnly = !runtimeApi && stage === "initializing";
-  if (stage === "ending" || isImportedOnly) return;
-  const isInvoking = !runtimeApi || inFlight.size > 0;
+  if (stage === "ending" || !isProgram()) return;
+  const isInvoking = inFlight.size > 0;
   const otherwise = stage === "initializing" ? "while modules loaded" : "between two invocations";
   const when = isInvoking ? "in the middle of an invocation" : otherwise;
   const error = runtimeError("Runtime.ExitError", `process.exit was called ${when}, with status ${status}`);
@@ -1089,6 +1099,7 @@ async function serveLocally(handler: RawHandler): Promise<void> {
       `Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:local:000000000000:function:local\r\n`,
   );
   const body = typeof event === "string" ? encode(event) : event;
+  await Bun.sleep(0); // modules are loaded to their end before anything is served, as in Lambda
   stage = "serving";
   await invoke(handler, { id, headers, body, post: print });
 }
@@ -1194,7 +1205,7 @@ function xRayCause({ errorType: type, errorMessage, stackTrace }: ErrorReport): 
 }
 
 function causeFrame(frame: string): { path: string; line: number; label: string } {
-  const [, label = "", path = "", line = "0"] = /^at (?:(.*) \()?(.*?)(?::(\d+))?(?::\d+)?\)?$/.exec(frame) ?? [];
+  const [, label = "", path = "", line = "0"] = /^at (?:(.*) \()?(.*?)(?::(\d+))?(?::\d+)?\)?$/s.exec(frame) ?? []; // s: it always matches, in one pass
   return { path, line: Number(line), label };
 }
 
@@ -1202,7 +1213,7 @@ function causeFrame(frame: string): { path: string; line: number; label: string 
 function describe(thrown: unknown): ErrorReport {
   if (!attempt(() => isErrorLike(thrown), false)) {
     return {
-      errorMessage: attempt(() => (typeof thrown === "object" ? stringify(thrown) : String(thrown)), unreadable),
+      errorMessage: attempt(() => (typeof thrown === "object" ? (stringify(thrown) ?? "an object") : String(thrown)), unreadable),
       errorType: kindOf(thrown),
       stackTrace: [],
     };
@@ -1335,7 +1346,7 @@ function formatted(specifier: string, value: unknown): string {
     case "%f":
       return attempt(() => String(Number(value)), "NaN");
     case "%j":
-      return attempt(() => stringify(value), unreadable);
+      return attempt(() => String(stringify(value)), unreadable);
     case "%c":
       return ""; // style sheets are not for log lines
     default:
@@ -1388,7 +1399,7 @@ function consoleMethods() {
 
   function timeLog(label = "default", ...values: unknown[]): void {
     const begun = timers.get(label);
-    if (begun !== undefined) info(`${label}: ${(performance.now() - begun).toFixed(2)} ms`, ...values);
+    if (begun !== undefined) info("%s: %s ms", label, (performance.now() - begun).toFixed(2), ...values);
   }
 
   return {
@@ -1399,9 +1410,9 @@ function consoleMethods() {
     warn: print("WARN", 2),
     error,
     fatal: print("FATAL", 2),
-    dir: (value: unknown, options?: Bun.BunInspectOptions) => info(Bun.inspect(value, options)),
+    dir: (value: unknown, options?: Bun.BunInspectOptions) => info(attempt(() => Bun.inspect(value, options), unreadable)),
     dirxml: info,
-    table: (data: unknown, columns?: string[]) => info(isObject(data) ? Bun.inspect.table(data, columns).trimEnd() : data),
+    table: (data: unknown, columns?: string[]) => info(isObject(data) ? attempt(() => Bun.inspect.table(data, columns).trimEnd(), unreadable) : data),
     assert,
     count,
     countReset: (label = "default") => void counts.delete(label),
@@ -1501,16 +1512,6 @@ interface ChunkedBody {
   cancel(): void;
 }
 
-/** How far a body has been sent in chunks. */
-interface Upload {
-  /** The head and the first chunk, as long as nothing else was sent: until then it can be sent again. */
-  opening: (Uint8Array | string)[] | undefined;
-  /** Whether the last chunk is still to be sent. */
-  isOpen: boolean;
-  /** The chunk that was asked for, and is still to be sent. */
-  next: Promise<Uint8Array | undefined> | undefined;
-}
-
 /** A request whose response is awaited. */
 interface Exchange {
   parser: Parser<ParsedResponse>;
@@ -1518,9 +1519,10 @@ interface Exchange {
   begun: boolean;
   /** Whether the request is sent in chunks that are not all there yet. */
   open: boolean;
-  /** Called when the exchange has come to its end, good or bad. */
-  onOver?: () => void;
+  /** Wakes whoever adds to the request: called when the socket has taken everything, and when the exchange is over. */
+  wake?: () => void;
   timer: Timer | undefined;
+  response: Promise<ParsedResponse | undefined>;
   /** Takes `undefined` if the connection broke before a response: the request may be sent again. */
   resolve(response: ParsedResponse | undefined): void;
   reject(error: unknown): void;
@@ -1537,16 +1539,13 @@ function createHttpClient(authority: string): HttpClient {
   /** What the socket has not taken yet of the request. */
   let unsent: (Uint8Array | string)[] = [];
 
-  /** Called when the socket has taken everything. */
-  let onDrained: (() => void) | undefined;
-
   async function request(request: HttpRequest): Promise<HttpResponse> {
     const message = serialize(authority, request);
     if (!socket) await connect();
-    let response = await roundTrip(request, message);
+    let response = await begin(request, message).response;
     if (response) return { ...response, resent: false };
     await connect();
-    response = await roundTrip(request, message);
+    response = await begin(request, message).response;
     if (response) return { ...response, resent: true };
     throw new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`);
   }
@@ -1561,7 +1560,7 @@ function createHttpClient(authority: string): HttpClient {
           binaryType: "uint8array",
           open: (opened) => void (socket = opened),
           data: (from, piece) => (from === socket ? receive(piece) : undefined),
-          drain: (from) => (from === socket ? send() : undefined),
+          drain: (from) => (from === socket && unsent.length > 0 ? send() : undefined),
           close: (from, error) => (from === socket ? closed(error) : undefined),
         },
       });
@@ -1574,72 +1573,62 @@ function createHttpClient(authority: string): HttpClient {
 
   async function stream(request: HttpRequest, body: ChunkedBody): Promise<StreamResponse | undefined> {
     const head = encode(serializeHead(authority, request, "Transfer-Encoding: chunked\r\n"));
-    const opening = [head, ...(body.first ? frame(body.first.slice()) : lastChunk(body.trailers))];
-    const upload: Upload = { opening, isOpen: body.first !== undefined, next: undefined };
+    let opening: (Uint8Array | string)[] | undefined = [head, ...(body.first ? frame(body.first.slice()) : lastChunk(body.trailers))];
+    let next: Promise<Uint8Array | undefined> | undefined; // asked for, and not sent yet
+    let isOpen = body.first !== undefined;
     try {
-      for (let resent = false; upload.opening; resent = true) {
+      for (let resent = false; opening; resent = true) {
         if (!socket) await connect();
-        upload.isOpen = body.first !== undefined;
-        const received = roundTrip(request, upload.opening, upload.isOpen);
-        await sendRest(request, body, upload);
-        const response = await received;
-        if (response) return { ...response, resent, cut: upload.isOpen };
+        const current = begin(request, opening, body.first !== undefined);
+        while (current.open && (await drained(current)) && (await settles(current, (next ??= body.next())))) {
+          const chunk = await next;
+          unsent.push(...(chunk ? frame(chunk) : lastChunk(body.trailers)));
+          send();
+          if (!chunk) expectResponse(request, current);
+          else next = opening = undefined; // more than the first chunk is gone, so it cannot be sent again
+        }
+        isOpen = current.open;
+        const response = await current.response;
+        if (response) return { ...response, resent, cut: isOpen };
         if (resent) break;
       }
       return undefined;
     } finally {
-      if (upload.isOpen) body.cancel();
+      if (isOpen) body.cancel();
     }
   }
 
-  /** Sends what follows the first chunk, until it has an end or the exchange is over. */
-  async function sendRest(request: HttpRequest, body: ChunkedBody, upload: Upload): Promise<void> {
-    const current = exchange;
-    while (current && upload.isOpen) {
-      await drained(current);
-      if (exchange !== current) return;
-      socket?.unref(); // it is not the server that is waited for now
-      upload.next ??= body.next();
-      await overtaken(current, upload.next);
-      if (exchange !== current) return;
-      socket?.ref();
-      const chunk = await upload.next;
-      unsent.push(...(chunk ? frame(chunk) : lastChunk(body.trailers)));
-      send();
-      upload.isOpen = chunk !== undefined;
-      if (chunk) upload.next = upload.opening = undefined;
-      else expectResponse(request, current);
-    }
-  }
-
-  function roundTrip(request: HttpRequest, message: (Uint8Array | string)[], open = false): Promise<ParsedResponse | undefined> {
+  /** Sends a request, or the beginning of one that is `open`: whose end is not there yet. */
+  function begin(request: HttpRequest, message: (Uint8Array | string)[], open = false): Exchange {
     if (request.background) socket?.unref();
     else socket?.ref();
     unsent = message.slice();
     send(); // before anything that can be done while the request is on its way
-    return new Promise((resolve, reject) => {
-      const current: Exchange = { parser: parseResponse(), begun: false, open, timer: undefined, resolve, reject };
-      current.parser.next(); // runs to where it waits for input
-      exchange = current;
-      if (!open) expectResponse(request, current);
-      if (!socket) closed(undefined);
-    });
+    const { promise: response, resolve, reject } = Promise.withResolvers<ParsedResponse | undefined>();
+    const current: Exchange = { parser: parseResponse(), begun: false, open, timer: undefined, response, resolve, reject };
+    current.parser.next(); // runs to where it waits for input
+    exchange = current;
+    if (!open) expectResponse(request, current);
+    if (!socket) closed(undefined);
+    return current;
   }
 
-  /** Waits until the socket has taken everything, or the exchange is over. */
-  function drained(current: Exchange): Promise<void> | void {
-    if (unsent.length > 0) return new Promise((resolve) => (onDrained = current.onOver = resolve));
+  /** Waits until the socket has taken everything. Returns whether the exchange goes on. */
+  async function drained(current: Exchange): Promise<boolean> {
+    if (unsent.length > 0) await new Promise<void>((resolve) => (current.wake = resolve));
+    return exchange === current;
   }
 
-  /** Waits for a promise, or until the exchange is over. */
-  function overtaken(current: Exchange, promise: Promise<unknown>): Promise<void> {
-    return new Promise((resolve) => {
-      current.onOver = resolve;
-      void (async () => {
-        await promise;
-        resolve();
-      })();
+  /** Waits for the body, and meanwhile not for the server. Returns whether the exchange goes on. */
+  async function settles(current: Exchange, next: Promise<unknown>): Promise<boolean> {
+    if (exchange !== current) return false;
+    socket?.unref();
+    await new Promise<void>((resolve) => {
+      current.wake = resolve;
+      void (async () => resolve(void (await next)))();
     });
+    if (exchange === current) socket?.ref();
+    return exchange === current;
   }
 
   /** Nothing is added to the request from here on: it is the server's turn. */
@@ -1660,7 +1649,7 @@ function createHttpClient(authority: string): HttpClient {
       }
       unsent.shift();
     }
-    onDrained?.();
+    exchange?.wake?.();
   }
 
   function receive(piece: Uint8Array): void {
@@ -1697,7 +1686,7 @@ function createHttpClient(authority: string): HttpClient {
     clearTimeout(current.timer);
     socket?.unref();
     exchange = undefined;
-    current.onOver?.();
+    current.wake?.();
     return current;
   }
 

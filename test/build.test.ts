@@ -140,12 +140,12 @@ test("a zip over 50 MiB is made, with a warning that Lambda takes it only from S
 
 for (const [kind, args, expectedStatus, complaint] of [
   ["a handler that does not exist", ["missing.ts"], 1, /^build\.sh: there is no handler missing\.ts\n$/],
-  ["a directory as handler", ["."], 1, /^build\.sh: there is no handler \.\n$/],
+  ["a directory as handler", ["."], 1, /^build\.sh: \. is a folder: name the file in it that calls run\(\)\n$/],
   ["two handlers", ["handler.ts", "handler.ts"], 2, /^build\.sh: two handlers, handler\.ts and handler\.ts: /],
   ["an unknown option", ["--fast", "handler.ts"], 2, /^build\.sh: unknown option --fast \(/],
   ["an unknown architecture", ["--arch", "riscv64", "handler.ts"], 2, /^build\.sh: unknown architecture riscv64: it is x86_64 or arm64 \(/],
   ["an option without its value", ["handler.ts", "--out"], 2, /^build\.sh: --out needs a value \(/],
-  ["a default handler that is not there", [], 1, /^build\.sh: there is no handler .*\/handler\.example\.ts\n$/],
+  ["a default handler that is not there", [], 2, /^build\.sh: which handler\? \.\/build\.sh handler\.ts \(\.\/build\.sh --help tells more\)\n$/],
 ] as const) {
   test(`${kind} is refused with a message and status ${expectedStatus}`, () => {
     const project = createProject();

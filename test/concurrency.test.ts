@@ -72,7 +72,7 @@ test("a loop whose connection breaks in the middle of an event begins again, and
   assert.equal(status, 0);
   const [line, ...others] = logged(stderr);
   assert.deepEqual(others, []);
-  assert.match(line?.message ?? "", /^one of 2 loops failed, and begins again: the connection broke in the middle of a response/);
+  assert.match(line?.message ?? "", /^one of 2 loops has failed: the connection broke in the middle of a response/);
 });
 
 test("a loop whose reply is answered by a server error begins again, and names the invocation in the log", async () => {
@@ -84,6 +84,41 @@ test("a loop whose reply is answered by a server error begins again, and names t
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 0);
   assert.match(stderr, /the reply of invocation 1 was answered 502/);
+});
+
+test("what becomes of an answer is in the log of its invocation even if the loop failed before it, or the other was told 410", async () => {
+  const [sandbox, first, second] = await startLoops(2);
+  await using _ = sandbox;
+  await first?.send(answer(500, "too many"));
+  await send(await sandbox.api.request("GET", "/invocation/next"), "1", { wait: 0, text: "" });
+  await (await sandbox.api.request("POST", "/invocation/1/response")).send(answer(500, "bad"));
+  await send(await sandbox.api.request("GET", "/invocation/next"), "2", { wait: 100, text: "" });
+  await second?.send(gone);
+  await (await sandbox.api.request("POST", "/invocation/2/response")).send(answer(500, "bad"));
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 0);
+  const lines = logged(stderr).map(({ requestId, message }) => [requestId, message?.replace("one of 2 loops has failed: ", "")]);
+  assert.deepEqual(lines, [
+    [undefined, 'GET /invocation/next was answered 500 "too many"'],
+    ["1", 'the reply of invocation 1 was answered 500 "bad"'],
+    ["2", 'the reply of invocation 2 was answered 500 "bad"'],
+  ]);
+});
+
+test("an event that comes while an escaped error is reported is not begun, and is logged and reported", async () => {
+  const [sandbox, first, second] = await startLoops(2);
+  await using _ = sandbox;
+  await send(first, "1", { wait: 0, text: "escapes", then: "throw from a timer" });
+  const report = await sandbox.api.request("POST", "/invocation/1/error");
+  await send(second, "2", { wait: 0, text: "never printed" });
+  const late = await sandbox.api.request("POST", "/invocation/2/error");
+  assert.equal(JSON.parse(late.body.toString()).errorType, "Runtime.ExitError");
+  await late.send(accepted);
+  await report.send(accepted);
+  const { status, stdout, stderr } = await sandbox.exited;
+  assert.equal(status, 1);
+  assert.doesNotMatch(stdout, /never printed/);
+  assert.deepEqual(logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]), [["1", "RangeError"], ["2", "Runtime.ExitError"]]);
 });
 
 test("a loop that is one too many (500) pauses and asks again, is logged once, and the other is served meanwhile", async () => {

@@ -88,3 +88,9 @@ test("of a stack that does not fit into 64 KiB, X-Ray is told the innermost fram
   assert.ok(cause.length > 20_000 && cause.length <= 65_536, String(cause.length));
   assert.deepEqual(JSON.parse(cause).exceptions[0].stack[0], { path: "/a/file.ts", line: 1, label: "deep" });
 });
+
+test("a message that looks like a stack frame is reported, with a cause", async () => {
+  await using sandbox = await Sandbox.start("errors");
+  const report = await sandbox.invoke({ body: '"a message that looks like a stack"', expect: "error" });
+  assert.match(JSON.parse(report.headers.get(causeField) ?? "").exceptions[0].message, /^bad input: \n at {2}\( \(/);
+});

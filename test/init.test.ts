@@ -12,6 +12,8 @@ for (const [name, env, errorType, errorMessage] of [
   ["init-import", {}, "RangeError", /^in a module that is imported$/],
   ["run-twice", {}, "TypeError", /^run was called a second time; /],
   ["no-handler", {}, "TypeError", /^run takes a handler, or an object of handlers, and got string$/],
+  ["not-a-handler", { _HANDLER: "list" }, "TypeError", /^handler list is string, not a function$/],
+  ["not-a-function", {}, "TypeError", /^json takes a function, and got undefined$/],
   ["several", { _HANDLER: "remove" }, "TypeError", /^_HANDLER is "remove", and the handlers are: create, list$/],
   ["several", { _HANDLER: "toString" }, "TypeError", /^_HANDLER is "toString", and the handlers are: create, list$/],
   ["several", {}, "TypeError", /^_HANDLER is not set, and has to name one of the handlers: create, list$/],

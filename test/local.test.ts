@@ -60,6 +60,9 @@ test("an error is JSON on standard error, with status 1 and nothing on standard 
 for (const [name, args, errorType] of [
   ["init-throw", ["1"], "RangeError"],
   ["init-await", ["1"], "RangeError"],
+  ["init-after-run", ["1"], "RangeError"],
+  ["run-twice", ["1"], "TypeError"],
+  ["init-no-run", ["1"], "Error"],
   ["several", ["1"], "TypeError"],
   ["escaped", ['"timer"'], "RangeError"],
   ["escaped", ['"rejection"'], "RangeError"],
@@ -73,6 +76,19 @@ for (const [name, args, errorType] of [
     assert.equal(JSON.parse(stderr).errorType, errorType);
   });
 }
+
+test("the module is evaluated to its end before the handler is called, however the event comes", async () => {
+  assert.equal((await runLocally("declared-later", ["1"])).stdout, '"declared below"');
+  assert.equal((await runLocally("declared-later", [], { stdin: "1" })).stdout, '"declared below"');
+  const source = spawnSync(join(root, "node_modules/.bin/bun"), [join(root, "test/handlers/declared-later.ts"), "1"], { encoding: "utf8", env: {} });
+  assert.equal(source.stdout, '"declared below"', source.stderr);
+});
+
+test("a program that imports runtime.ts from source and does not call run, as a test of a handler, is left alone", () => {
+  const program = `import { json } from ${JSON.stringify(join(root, "runtime.ts"))}; console.log(typeof json); process.exitCode = 3;`;
+  const { status, stdout, stderr } = spawnSync(join(root, "node_modules/.bin/bun"), ["-e", program], { encoding: "utf8", env: {} });
+  assert.deepEqual([status, stdout + stderr], [3, "function\n"]);
+});
 
 test("a handler of several is picked by _HANDLER", async () => {
   assert.equal((await runLocally("several", ["1"], { env: { _HANDLER: "list" } })).stdout, '"listed"');

@@ -148,6 +148,11 @@ test("every other method of the console that prints makes a log event", async ()
   assert.deepEqual(logEvents(stderr), [{ requestId: "1", level: "ERROR", message: "Assertion failed: assertion of this" }]);
 });
 
+test("no method of the console throws into the handler, and a label is no template", async () => {
+  const messages = logEvents((await logged("values that throw")).stdout).map(({ message }) => message.replace(/\d+\.\d\d ms/, "… ms"));
+  assert.deepEqual(messages, [unreadable, unreadable, "undefined", "%s: … ms x"]);
+});
+
 test("a handler may replace the console", async () => {
   const { stdout } = await logged("replaced");
   assert.deepEqual(logEvents(stdout).map(({ message }) => message), ["before", "mine: after"]);

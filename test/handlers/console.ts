@@ -62,6 +62,24 @@ const lines: Record<string, () => void> = {
         },
       },
     ),
+  "values that throw"() {
+    const hostile = {
+      [Symbol.for("nodejs.util.inspect.custom")]() {
+        throw new Error("do not look");
+      },
+    };
+    console.dir(hostile);
+    console.table(
+      new Proxy([], {
+        ownKeys() {
+          throw new Error("do not look");
+        },
+      }),
+    );
+    console.log("%j", undefined);
+    console.time("%s");
+    console.timeLog("%s", "x");
+  },
   others() {
     console.dir({ a: { b: 1 } }, { depth: 0 });
     console.dirxml("dirxml");

@@ -1,0 +1,5 @@
+import { json, run } from "../../runtime.ts";
+
+run(json(() => later));
+
+const later = "declared below";

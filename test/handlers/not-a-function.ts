@@ -1,0 +1,3 @@
+import { json, run } from "../../runtime.ts";
+
+run(json(undefined as never));
