@@ -17,10 +17,12 @@ test("every TypeScript snippet type-checks", () => {
 
 test("every command that is shown with its output prints that output", () => {
   const withoutSizes = (text: string) => text.replaceAll(/\d+\.\d MB/g, "… MB").trimEnd();
+  const sizes = (text: string) => [...text.matchAll(/(\d+\.\d) MB/g)].map(([, size]) => Number(size));
   for (const { command, output } of commands()) {
     const { status, stdout, stderr } = sh(command);
     assert.equal(status, 0, `${command}\n${stderr}`);
     assert.equal(withoutSizes(stdout), withoutSizes(output), command);
+    for (const [index, size] of sizes(output).entries()) assert.ok(Math.abs(size - (sizes(stdout)[index] ?? 0)) < 0.5, `${command}: ${size} MB`);
   }
 });
 

@@ -1,15 +1,22 @@
 /**
  * An emulator of the Lambda Runtime API for tests, over raw sockets: a test sees each request byte by byte, and decides
- * each byte of the response and each pause in it.
+ * each byte of the response and each pause in it. A test of a new fault looks like this:
  *
  * ```ts
- * const api = await RuntimeApi.start();
- * // … start a bootstrap with AWS_LAMBDA_RUNTIME_API=api.address …
- * const next = await api.request("GET", "/invocation/next");
- * next.send(event({ id: "1", body: "{}" }));
- * const reply = await api.request("POST", "/invocation/1/response");
- * reply.send(accepted);
+ * test("an event that comes in two pieces is one event", async () => {
+ *   await using sandbox = await Sandbox.start("echo"); // test/handlers/echo.ts, compiled
+ *   const next = await sandbox.api.request("GET", "/invocation/next");
+ *   const bytes = event({ id: "1", body: "hello" });
+ *   await next.send(bytes.subarray(0, 50), bytes.subarray(50)); // 2 ms between them
+ *   const reply = await sandbox.api.request("POST", "/invocation/1/response");
+ *   assert.equal(reply.body.toString(), "hello");
+ *   await reply.send(accepted);
+ *   await sandbox.stop();
+ * });
  * ```
+ *
+ * One file of tests: `npx bun test --timeout 300000 test/peer.test.ts`, one test of it with `-t 'two pieces'`; `npx tsc`
+ * checks the types, which `bun test` does not.
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -57,7 +64,7 @@ export class Connection {
     });
   }
 
-  /** Sends the pieces one by one, with a pause between them that lets the runtime read each alone. */
+  /** Sends the pieces one by one, with 2 ms between them, in which the runtime reads each alone; longer pauses are the test's. */
   async send(...pieces: (string | Uint8Array)[]): Promise<void> {
     for (const [index, piece] of pieces.entries()) {
       if (index > 0) await sleep(2);

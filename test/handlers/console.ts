@@ -69,13 +69,7 @@ const lines: Record<string, () => void> = {
       },
     };
     console.dir(hostile);
-    console.table(
-      new Proxy([], {
-        ownKeys() {
-          throw new Error("do not look");
-        },
-      }),
-    );
+    console.table([{ cell: hostile }]);
     console.log("%j", undefined);
     console.time("%s");
     console.timeLog("%s", "x");
