@@ -42,6 +42,8 @@ test("every snippet serves the event that its text or its types name", () => {
     assert.equal(status, 0, stderr);
     assert.ok(stdout.includes(reply), `${file}: ${stdout}`);
   }
+  const [, post = ""] = /`(\{"rawPath".*\})`/.exec(readme) ?? [];
+  assert.match(sh(`bun snippet-3.ts '${post}'`).stdout, /^\{"statusCode":200,/);
   const several = sh("_HANDLER=list bun snippet-5.ts '{}'");
   assert.equal(several.stdout, "[1,2,3]");
 });
