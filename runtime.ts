@@ -184,7 +184,7 @@ function parseConcurrency(value: string): number {
   throw new TypeError(`AWS_LAMBDA_MAX_CONCURRENCY is ${stringify(value)}, not a whole number from 1 to ${largestConcurrency}`);
 }
 
-/** More connections than any function is given, and no more than a process can open. */
+/** More than any function is given. */
 const largestConcurrency = 10_000;
 
 /**
@@ -319,8 +319,8 @@ function asWebEvent(value: unknown): WebEvent {
     const { requestContext, rawPath, httpMethod, path } = value as { [Member in keyof WebEvent]?: unknown };
     const http = isObject(requestContext) && "http" in requestContext && requestContext.http;
     const isVersion2 = isObject(http) && "method" in http && typeof http.method === "string" && typeof rawPath === "string";
-    const isOther = isObject(requestContext) && typeof httpMethod === "string" && typeof path === "string";
-    if (isVersion2 || isOther) return value as WebEvent;
+    const isVersion1OrBalancer = isObject(requestContext) && typeof httpMethod === "string" && typeof path === "string";
+    if (isVersion2 || isVersion1OrBalancer) return value as WebEvent;
   }
   const expected = "the event of a function URL, of API Gateway (version 1.0 or 2.0), or of an Application Load Balancer";
   const received = isObject(value) ? `an object with ${Object.keys(value).join(", ") || "no members"}` : kindOf(value);
@@ -710,7 +710,9 @@ async function receiveEvent(client: HttpClient): Promise<Invocation | undefined>
   const next = await client.request({ method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent });
   if (next.status === 410) return undefined;
   if (next.status !== 200) throw new Error(`GET /invocation/next was answered ${summary(next)}`);
-  return createInvocation(client, next);
+  const invocation = createInvocation(client, next);
+  if (!storage) setTraceId(header(next.headers, "Lambda-Runtime-Trace-Id"));
+  return invocation;
 }
 
 async function invoke(handler: RawHandler, invocation: Invocation): Promise<void> {
@@ -727,7 +729,6 @@ async function invoke(handler: RawHandler, invocation: Invocation): Promise<void
 function createInvocation(client: HttpClient, { headers, body }: HttpResponse): Invocation {
   const id = header(headers, "Lambda-Runtime-Aws-Request-Id");
   if (id === undefined) throw new Error("GET /invocation/next was answered with an event that has no request id");
-  if (!storage) setTraceId(header(headers, "Lambda-Runtime-Trace-Id"));
   const invocation: Invocation = {
     id,
     invocationId: header(headers, "Lambda-Runtime-Invocation-Id"),
@@ -1310,14 +1311,13 @@ function isLogged(level: Level): boolean {
   return !least || levels.indexOf(level) >= levels.indexOf(least as Level);
 }
 
+/** One object. A message that JSON has no form for is printed as Bun prints it. */
 function toJsonLine(event: object, message: unknown): string {
-  try {
-    return stringify({ ...event, message }, toJsonValue);
-  } catch {
-    return stringify({ ...event, message: display(message) });
-  }
+  const json = attempt(() => stringify(message, toJsonValue), undefined) ?? stringify(display(message));
+  return `${stringify(event).slice(0, -1)},"message":${json}}`;
 }
 
+/** What JSON has no form for. */
 function toJsonValue(_key: string, value: unknown): unknown {
   if (value instanceof Error) return describe(value);
   if (value instanceof Map) return Object.fromEntries(value);

@@ -69,6 +69,7 @@ for (const [what, text, message = text] of [
   ["circular", '{\n  name: "loop",\n  self: [Circular],\n}'],
   ["bigint", "{\n  count: 10n,\n}", { count: "10" }],
   ["function", "[class Order]"],
+  ["an object whose JSON is nothing", "{\n  toJSON: [Function: toJSON],\n}"],
   ["a getter that throws", "{\n  broken: [Getter],\n}"],
   ["a value that throws however it is looked at", `{} ${unreadable}`],
 ] as const) {

@@ -36,6 +36,7 @@ const lines: Record<string, () => void> = {
   circular: () => console.log(circular),
   bigint: () => console.log({ count: 10n }),
   function: () => console.log(Order),
+  "an object whose JSON is nothing": () => console.log({ toJSON() {} }),
   "a getter that throws": () =>
     console.log({
       get broken() {
