@@ -10,8 +10,9 @@
  * `./build.sh handler.ts` makes of it the zip to upload, for `provided.al2023` on x86_64 and arm64. Without Lambda
  * around it the handler serves one event and exits: `bun handler.ts '{"name":"Ada"}'`.
  *
- * The file is read from the top: the public face, the context, the invocation loop, local mode, error reports, the log,
- * and last the HTTP/1.1 client. It imports nothing, so that it can live on as a copy in any project.
+ * The file is read from the top: the public face, web events, the context, the invocation loop, streamed replies, the end of
+ * the process, local mode, error reports, the log, and last the HTTP/1.1 client. It imports nothing, so that it can live on
+ * as a copy in any project.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -34,13 +35,14 @@ type LambdaVariable =
 
 // ── Public types ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What goes out: bytes as they are, a string as UTF-8. */
+/** What goes out: bytes as they are, a string as UTF-8. @example run(() => "hello"); */
 export type Bytes = Uint8Array | string;
 
 /**
  * A reply that is sent while it is being made, chunk by chunk, and no faster than it is taken.
  *
  * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
+ * @example run(() => ({ contentType: "text/csv", body: Bun.file("prices.csv").stream() }));
  */
 export interface Streamed {
   /** `application/octet-stream` unless given. */
@@ -51,6 +53,9 @@ export interface Streamed {
 /**
  * What a raw handler answers with: bytes or a string, or a stream, of which an async generator and a `ReadableStream` are
  * the usual ones. It is sent however large it is: the limits, 6 MiB + 100 bytes and 200 MB streamed, are the service's.
+ *
+ * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-response
+ * @example run(async function* () { yield "one, "; yield "and another"; });
  */
 export type Reply = Bytes | Streamed | AsyncIterable<Bytes>;
 
@@ -62,9 +67,13 @@ export type Reply = Bytes | Streamed | AsyncIterable<Bytes>;
  * @param body The payload of the event, de-chunked.
  *
  * Both are the handler's to keep: their memory is never used again.
+ *
+ * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-next
+ * @example const echo: RawHandler = (headers, body) => body;
  */
 export type RawHandler = (headers: Uint8Array, body: Uint8Array) => Reply | Promise<Reply>;
 
+/** @example run(handler, { onShutdown: () => database.close() }); */
 export interface RunOptions {
   /**
    * Called once when Lambda shuts the sandbox down. It has 250 ms; then the process ends with status 0.
@@ -84,6 +93,7 @@ export interface RunOptions {
  *
  * @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html
  * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-next
+ * @example run(json((event: { url: string }, { signal }) => fetch(event.url, { signal }).then((page) => page.text())));
  */
 export interface Context {
   functionName: string;

@@ -164,3 +164,21 @@ test("http can be deleted from a copy, with its section, and nothing else misses
   const { status, stdout } = typeCheck(project);
   assert.equal(status, 0, stdout);
 });
+
+test("every example in a doc comment type-checks, and every export has one", () => {
+  const examples = [...source.matchAll(/@example (.+?)(?: \*\/)?$/gm)].map(([, example = ""]) => example);
+  const exported = [...source.matchAll(/^export (?:interface|type|function) (\w+)/gm)].map(([, name = ""]) => name);
+  const without = exported.filter((name) => !new RegExp(`@example [^\\n]*\\n(?: \\*\\/\\n)?export \\w+ ${name}\\b`).test(source));
+  assert.deepEqual(without, ["CognitoIdentity", "ClientContext"], "which only describe members of Context");
+  const program = `import { header, http, json, run, type RawHandler } from "./runtime.ts";
+declare const handler: RawHandler;
+declare const headers: Uint8Array;
+declare const database: { close(): Promise<void> };
+declare function create(event: { id: number }): string;
+declare function list(): number[];
+${examples.map((example) => `export function example${examples.indexOf(example)}() {\n  ${example}\n}`).join("\n")}
+void [header, http, json, run, handler, headers, database, create, list];
+`;
+  const { status, stdout } = typeCheck(createProject(necessary, program));
+  assert.equal(status, 0, stdout);
+});
