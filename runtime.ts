@@ -660,7 +660,7 @@ async function serve(handler: RawHandler, authority: string, onShutdown: RunOpti
   } catch (error) {
     // The Runtime API cannot be used any more, and there is nobody left to tell but the log.
     log("FATAL", undefined, describe(error).errorMessage);
-    end(1);
+    if (stage !== "ending") end(1); // or else whoever ends the process is at it, as onShutdown is
   }
 }
 
@@ -858,8 +858,8 @@ function summary({ status, body }: HttpResponse): string {
 /** A stream whose first chunk is there: what fails before it is an ordinary error of the invocation. */
 interface OpenStream extends ChunkedBody {
   contentType: string;
-  /** What the handler threw after the first chunk. */
-  failure?: { error: unknown };
+  /** Whether the handler threw after the first chunk. */
+  failed?: boolean;
 }
 
 /** An object counts as streamed only if it is async-iterable, or its `body` is. */
@@ -895,8 +895,7 @@ async function openStream(
         if (chunk.length > 0) return chunk; // one without bytes would end the body
       }
     } catch (error) {
-      if (isCancelled) logError(invocation, error); // nobody else takes it any more
-      else cancel();
+      if (!isCancelled) cancel();
       throw error;
     }
   }
@@ -909,7 +908,8 @@ async function openStream(
       try {
         return await pull();
       } catch (error) {
-        stream.failure = { error };
+        if (!invocation.escaped) logError(invocation, error); // or else it was logged when it escaped
+        stream.failed = true;
         stream.trailers = errorTrailers(error);
         return undefined;
       }
@@ -946,10 +946,7 @@ async function postStream(client: HttpClient, invocation: Invocation, stream: Op
   const target = invocationPath(invocation, "response");
   const response = await client.stream({ method: "POST", target, fields, timeout: postTimeout }, stream);
   const wasCut = (why: string) => log("ERROR", invocation, `the streamed reply was cut, since ${why}`);
-  if (stream.failure) {
-    logError(invocation, stream.failure.error);
-    wasCut("the handler failed after its first byte was sent");
-  }
+  if (stream.failed) wasCut("the handler failed after its first byte was sent");
   if (!response) wasCut("the connection broke after its first chunk was sent");
   else if (response.cut && response.status < 300) wasCut("it was answered before its end");
   else acknowledge(invocation, "the streamed reply", response);
@@ -1022,7 +1019,7 @@ function ranEmpty(): void {
   if (isProgram() && !running) setTimeout(escaped, 0, new Error("the program has come to its end without calling run"));
 }
 
-/** Whether this is a function, and not some other program, as a test of the handler, that has only imported this file. */
+/** Whether this is a function: any compiled program is, and from source what calls `run`, so that a test is left alone. */
 function isProgram(): boolean {
   return runtimeApi !== undefined || running || Bun.main.startsWith("/$bunfs/");
 }
@@ -1125,9 +1122,7 @@ async function print(outcome: Outcome): Promise<void> {
 
 async function printStream(stream: OpenStream): Promise<void> {
   for (let chunk = stream.first; chunk; chunk = await stream.next()) write(standardOutput, chunk);
-  if (!stream.failure) return;
-  logError(undefined, stream.failure.error);
-  end(1);
+  if (stream.failed) end(1);
 }
 
 /** How long a local invocation is told that it has, in ms: as long as Lambda ever gives. */

@@ -27,6 +27,17 @@ for (const way of ["sync", "async"]) {
   });
 }
 
+test("onShutdown goes on to its end if the Runtime API refuses to be asked meanwhile, which is logged", async () => {
+  await using sandbox = await register("async");
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  sandbox.process.kill("SIGTERM");
+  await Bun.sleep(15);
+  await next.send(answer(403, "over"));
+  const { status, stdout, stderr } = await sandbox.exited;
+  assert.deepEqual([status, stdout], [0, "onShutdown\n"]);
+  assert.match(stderr, /^\S+\t\tFATAL\tGET \/invocation\/next was answered 403 "over"\n$/);
+});
+
 test("onShutdown that throws is logged, and the process ends with 1", async () => {
   await using sandbox = await register("throws");
   await sandbox.api.request("GET", "/invocation/next");

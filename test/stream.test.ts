@@ -99,7 +99,19 @@ test("an error that escapes in the middle of a stream ends it with the error tra
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 1);
   assert.match(stderr, /^\S+\t1\tERROR\tRangeError: from a timer\r/);
+  assert.equal(stderr.split("RangeError: from a timer").length - 1, 1, "logged once");
   assert.equal(sandbox.api.unexpected, 0);
+});
+
+test("what a stream fails with is logged even if the answer to it is no HTTP", async () => {
+  await using sandbox = await ask("failing", 1);
+  await (await sandbox.api.request("POST", "/invocation/1/response")).send("garbage\r\n\r\n");
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 1);
+  assert.deepEqual(logEvents(stderr).map(({ level, message }) => [level, message.split("\n")[0]]), [
+    ["ERROR", "StreamFailure: in the stream: é"],
+    ["FATAL", 'malformed response: status line "garbage"'],
+  ]);
 });
 
 for (const method of ["end", "reset"] as const) {
