@@ -1289,20 +1289,28 @@ function log(level: Level, invocation: Invocation | undefined, message: unknown,
 
 function logError(invocation: Invocation | undefined, error: unknown): void {
   const report = describe(error);
-  const summary = `${report.errorType}: ${report.errorMessage}`;
   if (!runtimeApi) writeLine(2, stringify(report));
-  else if (isLogOfJson()) log("ERROR", invocation, summary, report);
-  else log("ERROR", invocation, [summary, ...report.stackTrace.map((frame) => `    ${frame}`)].join("\n"));
+  else if (isLogOfJson()) log("ERROR", invocation, headline(report), report);
+  else log("ERROR", invocation, withStack(headline(report), report.stackTrace));
+}
+
+function headline({ errorType, errorMessage }: ErrorReport): string {
+  return `${errorType}: ${errorMessage}`;
+}
+
+function withStack(message: string, frames: string[]): string {
+  return [message, ...frames.map((frame) => `    ${frame}`)].join("\n");
 }
 
 /** Logs what a method of the console was given. */
 function logValues(level: Level, descriptor: 1 | 2, values: unknown[]): void {
   if (!isLogged(level)) return;
-  const [value] = values;
+  if (!isLogOfJson()) return log(level, current(), format(values), undefined, descriptor);
   const error = attempt(() => values.find((candidate) => candidate instanceof Error), undefined);
-  const report = error && isLogOfJson() ? describe(error) : undefined;
-  const isObjectAlone = values.length === 1 && isObject(value) && isLogOfJson();
-  const object = report ? `${report.errorType}: ${report.errorMessage}` : value;
+  const report = error && describe(error);
+  const [value] = values;
+  const isObjectAlone = values.length === 1 && isObject(value);
+  const object = report ? headline(report) : value;
   log(level, current(), isObjectAlone ? object : format(values), report, descriptor);
 }
 
@@ -1322,7 +1330,7 @@ function toJsonLine(event: object, message: unknown): string {
   return `${stringify(event).slice(0, -1)},"message":${json}}`;
 }
 
-/** What JSON has no form for. */
+/** Something in place of what JSON has no form for. */
 function toJsonValue(_key: string, value: unknown): unknown {
   if (value instanceof Error) return describe(value);
   if (value instanceof Map) return Object.fromEntries(value);
@@ -1388,9 +1396,9 @@ function consoleMethods() {
   const timers = new Map<string, number>();
 
   function trace(...values: unknown[]): void {
+    if (!isLogged("TRACE")) return;
     const stackTrace = stackFrames(new Error()).slice(1);
-    const frames = stackTrace.map((frame) => `    ${frame}`);
-    log("TRACE", current(), isLogOfJson() ? format(values) : [format(values), ...frames].join("\n"), { stackTrace });
+    log("TRACE", current(), isLogOfJson() ? format(values) : withStack(format(values), stackTrace), { stackTrace });
   }
 
   function assert(condition: unknown, ...values: unknown[]): void {
@@ -1546,7 +1554,7 @@ function createHttpClient(authority: string): HttpClient {
 
   async function request(request: HttpRequest): Promise<HttpResponse> {
     const message = serialize(authority, request);
-    if (!socket) await connect();
+    if (!socket) await connect(); // or else sent at once: Bun may run nothing that is awaited for 1 s after an unhandled rejection
     let response = await begin(request, message).response;
     if (response) return { ...response, resent: false };
     await connect();
@@ -1708,7 +1716,7 @@ function parseAuthority(authority: string): { hostname: string; port: number } {
   const colon = authority.lastIndexOf(":");
   const isBracketed = authority[0] === "[" && authority[colon - 1] === "]";
   const hostname = isBracketed ? authority.slice(1, colon - 1) : authority.slice(0, colon);
-  const port = +authority.slice(colon + 1);
+  const port = parseDigits(authority.slice(colon + 1));
   const isHost = colon > 0 && hostname !== "" && (isBracketed || authority.indexOf(":") === colon);
   if (!isHost || !(port > 0 && port < 65536)) throw new Error(`${JSON.stringify(authority)} is not host:port`);
   return { hostname, port };

@@ -272,7 +272,7 @@ test("a Runtime API that nobody serves ends the process with its host and port",
   assert.match(stderr, new RegExp(`^\\S+\\t\\tFATAL\\tcannot connect to ${address}: .*\\(ECONNREFUSED\\)\n$`));
 });
 
-for (const address of ["127.0.0.1:0", "127.0.0.1:70000", "http://127.0.0.1:9001", "127.0.0.1:", ":9001", "127.0.0.1", "::1:9001"]) {
+for (const address of ["127.0.0.1:0", "127.0.0.1:70000", "http://127.0.0.1:9001", "127.0.0.1:", ":9001", "127.0.0.1", "::1:9001", "127.0.0.1:80.5", "127.0.0.1:0x50"]) {
   test(`an address of ${address} ends the process with a message`, async () => {
     await using sandbox = await Sandbox.start("echo", { AWS_LAMBDA_RUNTIME_API: address });
     const { status, stderr } = await sandbox.exited;
