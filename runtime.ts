@@ -170,8 +170,9 @@ export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdo
   }
   if (env.AWS_LAMBDA_MAX_CONCURRENCY) concurrency = parseConcurrency(env.AWS_LAMBDA_MAX_CONCURRENCY);
   running = true;
-  if (runtimeApi) void serve(picked, runtimeApi, onShutdown);
-  else void serveLocally(picked);
+  if (!runtimeApi) void serveLocally(picked);
+  else if (onShutdown) void registerForShutdown(runtimeApi, onShutdown, () => serve(picked, runtimeApi));
+  else serve(picked, runtimeApi);
 }
 
 function pickHandler(handlers: Record<string, RawHandler>, name: string | undefined): RawHandler {
@@ -213,12 +214,17 @@ export function json<Event, Result>(
   handler: (event: Event, context: Context, ...callback: never[]) => Result | Promise<Result> | void,
 ): RawHandler {
   if (typeof handler !== "function") throw new TypeError(`json takes a function, and got ${kindOf(handler)}`);
-  const call = handler as (event: Event, context: Context, callback: () => never) => unknown;
-  return (headers, body) =>
-    withContext(headers, async (context) => {
-      const result = await call(unmarshal(body) as Event, context, refuseCallback);
-      return asStreamed(result) ?? marshal(result);
-    });
+  const call = handler as (event: Event, context: Context) => unknown;
+  return (headers, body) => {
+    const result = call(unmarshal(body) as Event, createContext(headers));
+    const isPromise = typeof result === "object" && result !== null && "then" in result;
+    return isPromise ? toReplyLater(result) : (asStreamed(result) ?? marshal(result));
+  };
+}
+
+async function toReplyLater(promised: unknown): Promise<Bytes | Streamed> {
+  const result = await promised;
+  return asStreamed(result) ?? marshal(result);
 }
 
 let strictDecoder: TextDecoder | undefined;
@@ -267,7 +273,8 @@ export function http<Event = unknown>(
 ): RawHandler {
   if (typeof fetch !== "function") throw new TypeError(`http takes a function, and got ${kindOf(fetch)}`);
   return (headers, body) =>
-    withContext(headers, async (context) => {
+    (async () => {
+      const context = createContext(headers);
       const event = asWebEvent(unmarshalWebEvent(body));
       const request = toRequest(event);
       Object.defineProperty(request, "signal", { get: () => context.signal });
@@ -277,7 +284,7 @@ export function http<Event = unknown>(
       }
       if (streaming) return streamResponse(response, request.method);
       return stringify(await toResult(response, request.method, event));
-    });
+    })();
 }
 
 /**
@@ -289,11 +296,7 @@ export function http<Event = unknown>(
  * @example header(headers, "Lambda-Runtime-Aws-Request-Id");
  */
 export function header(headers: Uint8Array, name: string): string | undefined {
-  for (let start = 0, end = 0; start < headers.length; start = end) {
-    end = endOfLine(headers, start);
-    if (isNameAt(headers, start, name)) return fieldValue(headers, start + name.length + 1, end) || undefined;
-  }
-  return undefined;
+  return fieldValue(fieldLines(headers), name);
 }
 
 // ── Web events: what http makes of them ─────────────────────────────────────────────────────────────────────────────
@@ -464,70 +467,23 @@ const signalMargin = 100;
 /** The longest time that a timer can be set to, in ms. */
 const longestTimer = 2 ** 31 - 1;
 
-/** Gives a handler its context, which ends with the reply, and with the last chunk of one that is streamed. */
-async function withContext(headers: Uint8Array, handler: (context: Context) => Promise<Bytes | Streamed>): Promise<Reply> {
-  const [context, release] = createContext(headers);
-  let streamed = false;
-  try {
-    const reply = await handler(context);
-    if (isBytes(reply)) return reply;
-    streamed = true;
-    return { ...reply, body: withEnd(reply.body, release) };
-  } finally {
-    if (!streamed) release();
-  }
-}
-
-/** The same stream; calls `end` when it is over, also if that is before it began. */
-function withEnd(body: AsyncIterable<Bytes>, end: () => void): AsyncIterable<Bytes> {
-  return {
-    [Symbol.asyncIterator]() {
-      const iterator = body[Symbol.asyncIterator]();
-      return {
-        async next() {
-          const step = await iterator.next();
-          if (step.done) end();
-          return step;
-        },
-        async return() {
-          end();
-          await iterator.return?.();
-          return { done: true, value: undefined };
-        },
-      };
-    },
-  };
-}
-
-/** Makes a context that reads each member when it is asked for it, and the function that ends it with its invocation. */
-function createContext(headers: Uint8Array): [Context, release: () => void] {
+/** Makes a context that reads each member when it is asked for it. */
+function createContext(headers: Uint8Array): Context {
   const received = Date.now();
   const deadline = () => parseDeadline(header(headers, "Lambda-Runtime-Deadline-Ms"));
   let abort: AbortController | undefined;
-  let timer: Timer | undefined;
-  let ended = false;
-  const context: Context = {
-    get functionName() {
-      return env.AWS_LAMBDA_FUNCTION_NAME ?? "";
-    },
-    get functionVersion() {
-      return env.AWS_LAMBDA_FUNCTION_VERSION ?? "";
-    },
+  return {
+    functionName: env.AWS_LAMBDA_FUNCTION_NAME ?? "",
+    functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION ?? "",
     get invokedFunctionArn() {
       return header(headers, "Lambda-Runtime-Invoked-Function-Arn") ?? "";
     },
-    get memoryLimitInMB() {
-      return env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE ?? "";
-    },
+    memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE ?? "",
     get awsRequestId() {
       return header(headers, "Lambda-Runtime-Aws-Request-Id") ?? "";
     },
-    get logGroupName() {
-      return env.AWS_LAMBDA_LOG_GROUP_NAME ?? "";
-    },
-    get logStreamName() {
-      return env.AWS_LAMBDA_LOG_STREAM_NAME ?? "";
-    },
+    logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME ?? "",
+    logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME ?? "",
     get identity() {
       return jsonHeader<CognitoIdentity>(headers, "Lambda-Runtime-Cognito-Identity");
     },
@@ -543,11 +499,14 @@ function createContext(headers: Uint8Array): [Context, release: () => void] {
     get signal() {
       if (abort) return abort.signal;
       const { signal } = (abort = new AbortController());
+      const invocation = Array.from(inFlight).find((candidate) => candidate.headers === headers);
       const due = deadline() - Date.now() - signalMargin;
+      const isOver = running && !invocation;
+      if (isOver || deadline() <= received || due > longestTimer) return signal;
       const fire = () => abort?.abort(new DOMException("the deadline of the invocation is near", "TimeoutError"));
-      if (ended || deadline() <= received || due > longestTimer) return signal;
-      if (due > 0) timer = setTimeout(fire, due);
-      else fire();
+      if (due <= 0) fire();
+      else if (invocation) invocation.timer = setTimeout(fire, due);
+      else setTimeout(fire, due).unref();
       return signal;
     },
     getRemainingTimeInMillis: () => deadline() - Date.now(),
@@ -556,11 +515,6 @@ function createContext(headers: Uint8Array): [Context, release: () => void] {
     fail: refuseCallback,
     succeed: refuseCallback,
   };
-  function release(): void {
-    ended = true;
-    clearTimeout(timer);
-  }
-  return [context, release];
 }
 
 /** In ms since the epoch; what is not a number is no deadline. */
@@ -589,6 +543,7 @@ function refuseCallback(): never {
 const runtimeApi = env.AWS_LAMBDA_RUNTIME_API;
 const runtimePath = "/2018-06-01/runtime";
 const userAgent = `User-Agent: bunstrap/${version}\r\n`;
+const nextRequest: HttpRequest = { method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent };
 
 /** The largest reply that the service takes, in bytes. */
 const replyLimit = 6 * 1024 * 1024 + 100;
@@ -599,20 +554,23 @@ const postTimeout = 30_000;
 /** An event, from when it was received until it is answered. */
 interface Invocation {
   id: string;
-  /** What goes back with whatever answers it. */
-  invocationId?: string | undefined;
-  tenantId?: string | undefined;
+  /** What was received, if it was: it tells what else belongs to the invocation, such as its tenant. */
+  event?: HttpResponse;
   /** The header section of the event: the handler's from when it is called, as the body is. */
   headers: Uint8Array;
   body: Uint8Array;
+  /** Lets the event loop run empty until the answer is posted: what it waits for meanwhile is the handler's. */
+  unref?: () => void;
   /** Tells whoever waits for it what became of it. */
-  post(outcome: Outcome): Promise<void>;
-  /** Set by whoever answers first, and by nobody else: {@link answer}. */
-  answered?: Promise<void>;
-  /** Gives up on the handler, while something of it is waited for: {@link settled}. */
+  post(outcome: Outcome): void;
+  /** Whether that was told: once, by whoever came first. */
+  answered?: boolean;
+  /** Gives up on the handler, while something of it is waited for. */
   abandon?: ((error: unknown) => void) | undefined;
   /** What was thrown past everybody, from when it was: a stream ends with it. */
-  escaped?: { error: unknown };
+  escaped?: { error: unknown } | undefined;
+  /** The timer of {@link Context.signal}, which holds the event loop until the invocation is over. */
+  timer?: Timer | undefined;
 }
 
 /** What became of an invocation. */
@@ -622,10 +580,10 @@ type Outcome = { reply: Bytes } | { stream: OpenStream } | { error: unknown };
 let running = false;
 
 /**
- * `initializing` until the first event is asked for; `ending` from when it is certain that the process ends, and only
- * what was begun is brought to its end.
+ * `initializing` until the first event is asked for, then `serving`. Nothing is begun any more from when an error has escaped,
+ * `failing` until what is in flight is answered; while `onShutdown` runs, `stopping`; and when the process has `ended`.
  */
-let stage: "initializing" | "serving" | "ending" = "initializing";
+let stage: "initializing" | "serving" | "failing" | "stopping" | "ended" = "initializing";
 
 /** How many invocations are served at a time, each by a loop with a connection of its own. */
 let concurrency = 1;
@@ -647,58 +605,118 @@ process.on("exit", refuseExit);
  * Up to the first request on the wire, this way goes around what costs 50 to 110 µs when it is first touched, measured
  * where a cold start is 5 ms: `new Promise`, a regular expression, a generator, a spread of an array, `Math`.
  */
-async function serve(handler: RawHandler, authority: string, onShutdown: RunOptions["onShutdown"]): Promise<void> {
+function serve(handler: RawHandler, authority: string): void {
   try {
-    if (onShutdown) await registerForShutdown(authority, onShutdown);
-    if (concurrency > 1) {
-      await serveConcurrently(handler, authority);
-    } else {
-      const client = createHttpClient(authority);
-      for (let invocation; (invocation = await receiveEvent(client)); ) await invoke(handler, invocation);
-    }
-    if (stage !== "ending") end(0);
+    if (concurrency > 1) void serveConcurrently(handler, authority);
+    else serveEvents(handler, createHttpClient(authority), over);
   } catch (error) {
-    // The Runtime API cannot be used any more, and there is nobody left to tell but the log.
-    log("FATAL", undefined, describe(error).errorMessage);
-    if (stage !== "ending") end(1); // or else whoever ends the process is at it, as onShutdown is
+    over(error);
+  }
+}
+
+/** Ends the process when there are no more events, or when the Runtime API cannot be used: nobody is left to tell but the log. */
+function over(failure?: unknown): void {
+  if (failure) log("FATAL", undefined, describe(failure).errorMessage);
+  if (stage !== "stopping") end(failure || stage === "failing" ? 1 : 0);
+}
+
+/**
+ * Serves one event after the other, over one connection: asks for it, receives it, invokes the handler, posts the reply, has
+ * it acknowledged, and asks for the next. Each step calls the next one: nothing is awaited that is there.
+ *
+ * @param over Called once: when there are no more events, or with what has failed, and with whose answer it was.
+ */
+function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: Error, invocation?: Invocation) => void): void {
+  let invocation: Invocation;
+  let outcome: Outcome;
+  client.connect(askForEvent);
+
+  function askForEvent(failure?: Error): void {
+    if (failure) return over(failure);
+    if (stage === "initializing") stage = "serving";
+    if (stage === "serving") client.request(nextRequest, receiveEvent);
+    else endIfAnswered();
+  }
+
+  function receiveEvent(next: HttpResponse | Error): void {
+    if (next instanceof Error) return over(next);
+    if (next.status === 410) return over();
+    if (next.status !== 200) return over(new Error(`GET /invocation/next was answered ${summary(next)}`));
+    const id = fieldValue(next, "Lambda-Runtime-Aws-Request-Id");
+    if (id === undefined) return over(new Error("GET /invocation/next was answered with an event that has no request id"));
+    const headers = headerSection(next);
+    const body = contentOf(next);
+    invocation = { id, event: next, headers, body, unref: client.unref, post, answered: false, abandon: undefined, escaped: undefined, timer: undefined };
+    if (storage) return storage.run(invocation, invoke, handler, invocation);
+    const traceId = fieldValue(next, "Lambda-Runtime-Trace-Id"); // it belongs to the process, so only while one is served at a time
+    if (traceId !== undefined) env._X_AMZN_TRACE_ID = traceId;
+    else if (env._X_AMZN_TRACE_ID !== undefined) delete env._X_AMZN_TRACE_ID;
+    invoke(handler, invocation);
+  }
+
+  function post(result: Outcome): void {
+    outcome = result;
+    const { id, event } = invocation;
+    const invocationId = event && /\nlambda-runtime-invocation-id:[ \t]*([^\r]*[^ \t\r])[ \t]*\r/i.exec(event.text)?.[1];
+    const fields = invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
+    const path = `${runtimePath}/invocation/${encodeURIComponent(id)}`;
+    if ("reply" in result) {
+      const target = `${path}/response`;
+      client.request({ method: "POST", target, fields: `${fields}Content-Type: application/json\r\n`, body: result.reply, timeout: postTimeout }, acknowledge);
+    } else if ("stream" in result) {
+      client.stream(streamRequest(path, fields, result.stream), result.stream, acknowledge);
+    } else {
+      client.request(errorRequest(`${path}/error`, fields, result.error), acknowledge);
+    }
+  }
+
+  function acknowledge(result: HttpResponse | RequestError): void {
+    inFlight.delete(invocation);
+    if (invocation.timer) clearTimeout(invocation.timer);
+    const isTaken = "status" in result && result.status === 202 && "reply" in outcome;
+    const failure = isTaken ? undefined : judge(invocation, outcome, result);
+    if (failure) over(failure, invocation);
+    else askForEvent();
   }
 }
 
 /**
  * Serves as many events at a time as the function is configured for. A loop that fails begins again after a pause, without
- * disturbing the others: too many that ask at a time are answered 500, and a connection may break.
- *
- * @throws {Error} when each of them fails, and goes on to.
+ * disturbing the others: too many that ask at a time are answered 500, and a connection may break. When each of them fails,
+ * and goes on to, that is the end.
  */
 async function serveConcurrently(handler: RawHandler, authority: string): Promise<void> {
-  const invocations = (storage = createStorage());
+  storage = createStorage();
   let active = concurrency; // loops that neither pause nor are over
   let isOver = false; // what any loop is told, each will be
 
   async function loop(): Promise<void> {
     const client = createHttpClient(authority);
-    for (let failures = 0; !isOver; ) {
-      let invocation: Invocation | undefined;
-      try {
-        while ((invocation = await receiveEvent(client))) {
-          failures = 0;
-          await invocations.run(invocation, invoke, handler, invocation);
-          invocation = undefined;
-        }
-        isOver = true;
-      } catch (error) {
-        active--;
-        if (active === 0 && failures === mostFailures && !isOver) throw error;
-        if (failures === 0 && (invocation || !isOver)) log("ERROR", invocation, `one of ${concurrency} loops has failed: ${describe(error).errorMessage}`);
-        if (!isOver) await Bun.sleep(shortestPause * 2 ** failures);
-        failures = Math.min(failures + 1, mostFailures);
-        active++;
-      }
+    let failures = 0; // in a row
+    const served: RawHandler = (headers, body) => {
+      failures = 0;
+      return handler(headers, body);
+    };
+    while (!isOver) {
+      const [failure, invocation] = await new Promise<[Error | undefined, Invocation | undefined]>((resolve) => serveEvents(served, client, (failure, invocation) => resolve([failure, invocation])));
+      active--;
+      if (!failure) isOver = true;
+      if (failure && active === 0 && failures === mostFailures && !isOver) throw failure;
+      if (failure && failures === 0 && (invocation || !isOver)) log("ERROR", invocation, `one of ${concurrency} loops has failed: ${failure.message}`);
+      endIfAnswered();
+      if (isOver) return;
+      await Bun.sleep(shortestPause * 2 ** failures);
+      failures = Math.min(failures + 1, mostFailures);
+      active++;
     }
-    active--;
   }
 
-  await Promise.all(Array.from({ length: concurrency }, loop));
+  try {
+    await Promise.all(Array.from({ length: concurrency }, loop));
+    over();
+  } catch (error) {
+    over(error);
+  }
 }
 
 /** How long a loop that has failed pauses, in ms: at first, and twice as long after every further failure in a row … */
@@ -712,145 +730,94 @@ function createStorage() {
   return new AsyncLocalStorage<Invocation>();
 }
 
-/** Asks for an event. Returns `undefined` when there are no more to be served. */
-async function receiveEvent(client: HttpClient): Promise<Invocation | undefined> {
-  await client.connect();
-  if (stage === "ending") return undefined;
-  stage = "serving";
-  const next = await client.request({ method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent });
-  if (next.status === 410) return undefined;
-  if (next.status !== 200) throw new Error(`GET /invocation/next was answered ${summary(next)}`);
-  const invocation = createInvocation(client, next);
-  if (!storage) setTraceId(header(next.headers, "Lambda-Runtime-Trace-Id"));
-  return invocation;
-}
-
-async function invoke(handler: RawHandler, invocation: Invocation): Promise<void> {
+/** Calls the handler, and answers at once if that has its reply at once. */
+function invoke(handler: RawHandler, invocation: Invocation): void {
   inFlight.add(invocation);
+  if (stage !== "serving") return fail(invocation, bystander());
+  let result: unknown;
+  let isReply: boolean;
   try {
-    const outcome = stage === "ending" ? { error: bystander() } : await handle(handler, invocation);
-    if ("error" in outcome && !invocation.answered) logError(invocation, outcome.error);
-    await answer(invocation, outcome);
-  } finally {
-    inFlight.delete(invocation);
-  }
-}
-
-function createInvocation(client: HttpClient, { headers, body }: HttpResponse): Invocation {
-  const id = header(headers, "Lambda-Runtime-Aws-Request-Id");
-  if (id === undefined) throw new Error("GET /invocation/next was answered with an event that has no request id");
-  const invocation: Invocation = {
-    id,
-    invocationId: header(headers, "Lambda-Runtime-Invocation-Id"),
-    tenantId: header(headers, "Lambda-Runtime-Aws-Tenant-Id"),
-    headers,
-    body,
-    post: (outcome) => post(client, invocation, outcome),
-  };
-  return invocation;
-}
-
-/** It belongs to the process, so it can be told only while one invocation is served at a time. */
-function setTraceId(traceId: string | undefined): void {
-  if (traceId === undefined) delete env._X_AMZN_TRACE_ID;
-  else env._X_AMZN_TRACE_ID = traceId;
-}
-
-async function handle(handler: RawHandler, invocation: Invocation): Promise<Outcome> {
-  try {
-    const promised: unknown = handler(invocation.headers, invocation.body);
-    const reply = isBytes(promised) ? promised : await settled(invocation, promised);
-    if (isBytes(reply)) return { reply };
-    const streamed = asStreamed(reply);
-    if (streamed) return { stream: await openStream(invocation, streamed) };
-    const hint = "a raw handler returns a Uint8Array, a string or a stream of them";
-    throw marshalError(`the reply is ${kindOf(reply)}: ${hint}; to return a value, use run(json(handler))`);
+    result = handler(invocation.headers, invocation.body);
+    isReply = typeof result === "string" || isBytes(result);
   } catch (error) {
-    return { error };
+    return fail(invocation, error);
   }
+  if (isReply) answer(invocation, { reply: result as Bytes });
+  else void settle(invocation, result);
 }
 
 /**
- * Waits for what the handler promises, or until it is seen that it can never come: meanwhile the connection does not hold
- * the event loop, so if that runs empty, nothing is left that could wake the handler. (What is awaited and not returned
- * does not go through `Promise.prototype.then`, which the handler may have overwritten.)
- *
- * @throws What the handler throws, or `Runtime.NeverSettled`.
+ * Waits for what the handler promises. Meanwhile the connection does not hold the event loop, so if that runs empty, nothing
+ * is left that could wake the handler: {@link ranEmpty}.
  */
-async function settled<Value>(invocation: Invocation, promise: Value): Promise<Awaited<Value>> {
-  const { promise: value, resolve, reject } = Promise.withResolvers<Awaited<Value>>();
-  invocation.abandon = reject;
-  void forward(promise, resolve, reject);
+async function settle(invocation: Invocation, promised: unknown): Promise<void> {
+  let outcome: Outcome;
+  invocation.unref?.();
+  invocation.abandon = () => {}; // what it settles to from then on is ignored
   try {
-    return await value;
-  } finally {
-    invocation.abandon = undefined;
-  }
-}
-
-async function forward<Value>(
-  promise: Value,
-  resolve: (value: Awaited<Value>) => void,
-  reject: (error: unknown) => void,
-): Promise<void> {
-  try {
-    resolve(await promise);
+    outcome = await toOutcome(invocation, await promised);
   } catch (error) {
-    reject(error);
+    return fail(invocation, error);
   }
+  answer(invocation, outcome);
 }
 
+async function toOutcome(invocation: Invocation, reply: unknown): Promise<Outcome> {
+  if (isBytes(reply)) return { reply };
+  const streamed = asStreamed(reply);
+  if (streamed) return { stream: await openStream(invocation, streamed) };
+  const hint = "a raw handler returns a Uint8Array, a string or a stream of them";
+  throw marshalError(`the reply is ${kindOf(reply)}: ${hint}; to return a value, use run(json(handler))`);
+}
+
+/** Whether a value is bytes. @throws {Error} `Runtime.MarshalError` on a `Uint8Array` that cannot be read. */
 function isBytes(value: unknown): value is Bytes {
-  return typeof value === "string" || value instanceof Uint8Array;
+  if (typeof value === "string") return true;
+  if (!(value instanceof Uint8Array)) return false;
+  const isGenuine = ArrayBuffer.isView(value) && Buffer.byteLength(value) === value.length;
+  if (!isGenuine) throw marshalError("a Uint8Array was returned that is none: a Proxy, an object made from the prototype, or one with a length of its own");
+  if (value.length === 0 && !attempt(() => [value.at(0)], undefined)) throw marshalError("a Uint8Array was returned whose memory is gone: it was transferred, or a WebAssembly memory has grown");
+  return true;
 }
 
-/** Tells the service what became of an invocation, once: whoever comes later waits for the first to be done. */
-function answer(invocation: Invocation, outcome: Outcome): Promise<void> {
-  return (invocation.answered ??= invocation.post(outcome));
+/** Reports the error of an invocation, unless it has been answered. */
+function fail(invocation: Invocation, error: unknown): void {
+  if (invocation.answered) return;
+  logError(invocation, error);
+  answer(invocation, { error });
 }
 
-function post(client: HttpClient, invocation: Invocation, outcome: Outcome): Promise<void> {
-  if ("error" in outcome) return postError(client, invocation, outcome.error);
-  return "stream" in outcome ? postStream(client, invocation, outcome.stream) : postReply(client, invocation, outcome.reply);
+/** Tells the service what became of an invocation, once. */
+function answer(invocation: Invocation, outcome: Outcome): void {
+  if (invocation.answered) return;
+  invocation.answered = true;
+  invocation.abandon = undefined;
+  invocation.post(outcome);
 }
 
-async function postReply(client: HttpClient, invocation: Invocation, body: Bytes): Promise<void> {
-  const target = invocationPath(invocation, "response");
-  const fields = `${invocationFields(invocation)}Content-Type: application/json\r\n`;
-  const response = await client.request({ method: "POST", target, fields, body, timeout: postTimeout });
-  if (response.status === 413) {
-    const size = typeof body === "string" ? encode(body).length : body.length;
+/** Judges how the service took an answer: logs what is only this invocation's misfortune, and returns anything worse. */
+function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | RequestError): Error | undefined {
+  const what = "reply" in outcome ? "the reply" : "stream" in outcome ? "the streamed reply" : "the error report";
+  const wasCut = (why: string): undefined => void log("ERROR", invocation, `${what} was cut, since ${why}`);
+  if (result instanceof Error && !result.cut) return result;
+  if ("stream" in outcome && outcome.stream.failed) wasCut("the handler failed after its first byte was sent");
+  if (result instanceof Error) return wasCut(result.message);
+  const { status, resent, cut } = result;
+  if (status < 300) return cut ? wasCut("it was answered before its end") : undefined;
+  if (status < 400 || status >= 500) return new Error(`${what} of invocation ${invocation.id} was answered ${summary(result)}`);
+  if (resent && (status === 400 || status === 403)) return undefined; // it was delivered the first time
+  if (status === 413 && "reply" in outcome) {
+    const size = Buffer.byteLength(outcome.reply);
     log("ERROR", invocation, `the reply of ${size} bytes is too large, so the invocation has failed; the limit is ${replyLimit} bytes`);
   } else {
-    acknowledge(invocation, "the reply", response);
+    const reason = status === 410 ? "came after the invocation had timed out" : "was refused";
+    log("ERROR", invocation, `${what} ${reason}: ${summary(result)}`);
   }
+  return undefined;
 }
 
-async function postError(client: HttpClient, invocation: Invocation, error: unknown): Promise<void> {
-  const request = errorRequest(invocationPath(invocation, "error"), invocationFields(invocation), error);
-  acknowledge(invocation, "the error report", await client.request(request));
-}
-
-function invocationPath({ id }: Invocation, what: "response" | "error"): string {
-  return `${runtimePath}/invocation/${encodeURIComponent(id)}/${what}`;
-}
-
-function invocationFields({ invocationId }: Invocation): string {
-  return invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
-}
-
-/** Judges how the service took a POST: logs what is only this invocation's misfortune. @throws {Error} on the rest. */
-function acknowledge(invocation: Invocation, what: string, response: HttpResponse): void {
-  const { status, resent } = response;
-  if (status >= 200 && status < 300) return;
-  if (status < 400 || status >= 500) throw new Error(`${what} of invocation ${invocation.id} was answered ${summary(response)}`);
-  if (resent && (status === 400 || status === 403)) return; // it was delivered the first time
-  const reason = status === 410 ? "came after the invocation had timed out" : "was refused";
-  log("ERROR", invocation, `${what} ${reason}: ${summary(response)}`);
-}
-
-function summary({ status, body }: HttpResponse): string {
-  return `${status} ${stringify(decode(body.subarray(0, 1000)))}`;
+function summary(response: HttpResponse): string {
+  return `${response.status} ${stringify(decode(contentOf(response).subarray(0, 1000)))}`;
 }
 
 // ── Streamed replies ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -864,12 +831,10 @@ interface OpenStream extends ChunkedBody {
 
 /** An object counts as streamed only if it is async-iterable, or its `body` is. */
 function asStreamed(value: unknown): Streamed | undefined {
-  if (isAsyncIterable(value)) return { body: value };
-  return isObject(value) && "body" in value && isAsyncIterable(value.body) ? (value as Streamed) : undefined;
-}
-
-function isAsyncIterable(value: unknown): value is AsyncIterable<Bytes> {
-  return isObject(value) && Symbol.asyncIterator in value;
+  if (typeof value !== "object" || value === null) return undefined;
+  if (Symbol.asyncIterator in value) return { body: value as AsyncIterable<Bytes> };
+  const hasStream = "body" in value && isObject(value.body) && Symbol.asyncIterator in value.body;
+  return hasStream ? (value as Streamed) : undefined;
 }
 
 async function openStream(
@@ -888,7 +853,7 @@ async function openStream(
     try {
       for (;;) {
         if (invocation.escaped) throw invocation.escaped.error;
-        const { done, value } = await settled(invocation, iterator.next());
+        const { done, value } = await unlessAbandoned(invocation, iterator.next());
         if (done) return undefined;
         const chunk: Uint8Array = typeof value === "string" ? encode(value) : value;
         if (!isBytes(chunk)) throw marshalError(`a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`);
@@ -924,6 +889,17 @@ async function openStream(
   return stream;
 }
 
+/** Waits for a step of a stream, unless it is given up on. @throws What the step throws, or what it is given up on with. */
+async function unlessAbandoned<Value>(invocation: Invocation, promise: Promise<Value>): Promise<Value> {
+  const abandoned = Promise.withResolvers<never>();
+  invocation.abandon = abandoned.reject;
+  try {
+    return await Promise.race([promise, abandoned.promise]);
+  } finally {
+    invocation.abandon = undefined;
+  }
+}
+
 /** Cancels what nobody listens to any more: a generator runs its `finally` blocks, and what they throw is logged. */
 async function cancelled(invocation: Invocation | undefined, cancel: () => unknown): Promise<void> {
   try {
@@ -939,37 +915,37 @@ function errorTrailers(error: unknown): string {
   return `${errorTypeField}: ${serviceErrorType(report.errorType)}\r\n${errorBodyField}: ${body}\r\n`;
 }
 
-async function postStream(client: HttpClient, invocation: Invocation, stream: OpenStream): Promise<void> {
-  const fields =
-    `${invocationFields(invocation)}Content-Type: ${stream.contentType}\r\n` +
-    `Lambda-Runtime-Function-Response-Mode: streaming\r\nTrailer: ${errorTypeField}, ${errorBodyField}\r\n`;
-  const target = invocationPath(invocation, "response");
-  const response = await client.stream({ method: "POST", target, fields, timeout: postTimeout }, stream);
-  const wasCut = (why: string) => log("ERROR", invocation, `the streamed reply was cut, since ${why}`);
-  if (stream.failed) wasCut("the handler failed after its first byte was sent");
-  if (!response) wasCut("the connection broke after its first chunk was sent");
-  else if (response.cut && response.status < 300) wasCut("it was answered before its end");
-  else acknowledge(invocation, "the streamed reply", response);
+function streamRequest(path: string, fields: string, { contentType }: OpenStream): HttpRequest {
+  const streaming =
+    `Content-Type: ${contentType}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n` +
+    `Trailer: ${errorTypeField}, ${errorBodyField}\r\n`;
+  return { method: "POST", target: `${path}/response`, fields: fields + streaming, timeout: postTimeout };
 }
 
 // ── The end: escaped errors, process.exit, an empty event loop, SIGTERM ─────────────────────────────────────────────
 
 /** Ends the process, whatever has become of `process.exit`. */
 function end(status: number): never {
-  stage = "ending";
+  stage = "ended";
   exit(status);
 }
 
 /** Takes what was thrown past everybody: reports it, and ends the process, since nobody knows what state it is in. */
-async function escaped(error: unknown): Promise<void> {
-  const wasInitializing = stage === "initializing";
+function escaped(error: unknown): void {
   const owners = affected();
-  if (stage === "ending" || inFlight.size === 0) logError(undefined, error);
-  if (stage === "ending") return;
-  stage = "ending";
-  if (runtimeApi && wasInitializing) await postInitError(runtimeApi, error);
-  await Promise.all(Array.from(inFlight, (invocation) => giveUp(invocation, owners.includes(invocation) ? error : bystander())));
-  end(1);
+  const wasInitializing = stage === "initializing";
+  const isEnding = stage !== "serving" && !wasInitializing;
+  if (isEnding || inFlight.size === 0) logError(undefined, error);
+  if (isEnding) return;
+  stage = wasInitializing ? "ended" : "failing";
+  if (runtimeApi && wasInitializing) return void postInitError(runtimeApi, error);
+  for (const invocation of inFlight) giveUp(invocation, owners.includes(invocation) ? error : bystander());
+  endIfAnswered();
+}
+
+/** Ends the process that fails once all that was in flight is answered. */
+function endIfAnswered(): void {
+  if (stage === "failing" && inFlight.size === 0) end(1);
 }
 
 /** The error of an invocation that is given up on for a reason that is not its own. */
@@ -990,32 +966,35 @@ function current(): Invocation | undefined {
 }
 
 /** Answers an invocation whose handler has no say any more. A stream on its way has the error in its trailers. */
-async function giveUp(invocation: Invocation, error: unknown): Promise<void> {
+function giveUp(invocation: Invocation, error: unknown): void {
   logError(invocation, error);
   invocation.escaped = { error };
   invocation.abandon?.(error);
-  try {
-    await answer(invocation, { error });
-  } catch (failure) {
-    logError(invocation, failure);
-  }
+  answer(invocation, { error });
 }
 
 async function postInitError(authority: string, error: unknown): Promise<void> {
   try {
-    const client = createHttpClient(authority);
-    const response = await client.request(errorRequest(`${runtimePath}/init/error`, userAgent, error));
+    const response = await send(createHttpClient(authority), errorRequest(`${runtimePath}/init/error`, userAgent, error));
     if (response.status !== 202) throw new Error(`POST /init/error was answered ${summary(response)}`);
   } catch (failure) {
     logError(undefined, failure);
   }
+  end(1);
+}
+
+/** A request as a promise, for those that are not on the way of every event. */
+function send(client: HttpClient, request: HttpRequest): Promise<HttpResponse> {
+  return new Promise((resolve, reject) => {
+    client.request(request, (result) => (result instanceof Error ? reject(result) : resolve(result)));
+  });
 }
 
 /** Sees that nothing is left to wait for: the handler cannot settle, or there is none. */
 function ranEmpty(): void {
   const message = "the handler can never settle: it waits, and nothing is left in the event loop that could wake it";
   // From a timer, since what is settled here is not looked at before the exit.
-  for (const { abandon } of inFlight) if (abandon) setTimeout(abandon, 0, runtimeError("Runtime.NeverSettled", message));
+  for (const invocation of inFlight) if (invocation.abandon) setTimeout(giveUp, 0, invocation, runtimeError("Runtime.NeverSettled", message));
   if (isProgram() && !running) setTimeout(escaped, 0, new Error("the program has come to its end without calling run"));
 }
 
@@ -1026,7 +1005,7 @@ function isProgram(): boolean {
 
 /** Makes a failure of a process that ends without having been told to: nobody would see it otherwise. */
 function refuseExit(status: number): void {
-  if (stage === "ending" || !isProgram()) return;
+  if ((stage !== "initializing" && stage !== "serving") || !isProgram()) return;
   const isInvoking = inFlight.size > 0;
   const otherwise = stage === "initializing" ? "while modules loaded" : "between two invocations";
   const when = isInvoking ? "in the middle of an invocation" : otherwise;
@@ -1039,24 +1018,25 @@ function refuseExit(status: number): void {
 const shutdownBudget = 250;
 
 /** Registers an internal extension, without which the service sends no SIGTERM. The function is served without it, too. */
-async function registerForShutdown(authority: string, onShutdown: () => void | Promise<void>): Promise<void> {
+async function registerForShutdown(authority: string, onShutdown: () => void | Promise<void>, done: () => void): Promise<void> {
   process.on("SIGTERM", () => void shutDown(onShutdown));
   try {
     const client = createHttpClient(authority);
-    const response = await client.request({
+    const response = await send(client, {
       method: "POST",
       target: `${extensionPath}/register`,
       fields: `${userAgent}Lambda-Extension-Name: bunstrap\r\nContent-Type: application/json\r\n`,
       body: '{"events":[]}',
       timeout: 1_000,
     });
-    const identifier = header(response.headers, "Lambda-Extension-Identifier");
+    const identifier = fieldValue(response, "Lambda-Extension-Identifier");
     if (response.status !== 200 || identifier === undefined) throw new Error(`it was answered ${summary(response)}`);
     void awaitExtensionEvent(client, identifier);
   } catch (error) {
     const reason = describe(error).errorMessage;
     log("ERROR", undefined, `onShutdown will not be called, since the extension was not registered: ${reason}`);
   }
+  done();
 }
 
 const extensionPath = "/2020-01-01/extension";
@@ -1065,7 +1045,7 @@ const extensionPath = "/2020-01-01/extension";
 async function awaitExtensionEvent(client: HttpClient, identifier: string): Promise<void> {
   try {
     const fields = `${userAgent}Lambda-Extension-Identifier: ${identifier}\r\n`;
-    const response = await client.request({ method: "GET", target: `${extensionPath}/event/next`, fields, background: true });
+    const response = await send(client, { method: "GET", target: `${extensionPath}/event/next`, fields, background: true });
     if (response.status !== 200) throw new Error(`it was answered ${summary(response)}`);
   } catch (error) {
     const reason = describe(error).errorMessage;
@@ -1074,8 +1054,8 @@ async function awaitExtensionEvent(client: HttpClient, identifier: string): Prom
 }
 
 async function shutDown(onShutdown: () => void | Promise<void>): Promise<void> {
-  if (stage === "ending") return;
-  stage = "ending";
+  if (stage !== "initializing" && stage !== "serving") return;
+  stage = "stopping";
   setTimeout(() => {
     log("ERROR", undefined, `onShutdown has not finished within ${shutdownBudget} ms`);
     end(1);
@@ -1109,7 +1089,7 @@ async function serveLocally(handler: RawHandler): Promise<void> {
   const body = typeof event === "string" ? encode(event) : event;
   await Bun.sleep(0); // modules are loaded to their end before anything is served, as in Lambda
   stage = "serving";
-  await invoke(handler, { id, headers, body, post: print });
+  invoke(handler, { id, headers, body, post: (outcome) => void print(outcome) });
 }
 
 /** Prints a reply, a stream as it comes, and ends the process. What was thrown is in the log. */
@@ -1278,7 +1258,8 @@ type Level = (typeof levels)[number];
 function log(level: Level, invocation: Invocation | undefined, message: unknown, error?: Partial<ErrorReport>, descriptor = 2): void {
   if (!isLogged(level)) return;
   const timestamp = new Date().toISOString();
-  const { id: requestId, tenantId } = invocation ?? {};
+  const requestId = invocation?.id;
+  const tenantId = invocation?.event && fieldValue(invocation.event, "Lambda-Runtime-Aws-Tenant-Id");
   if (isLogOfJson()) {
     writeLine(descriptor, toJsonLine({ timestamp, level, requestId, tenantId, ...error }, message));
   } else {
@@ -1464,15 +1445,15 @@ function write(descriptor: number, content: Bytes): void {
   }
 }
 
-// ── An HTTP/1.1 client for one local server: connection, response parser, chunks ────────────────────────────────────
+// ── An HTTP/1.1 client for one local server: connection, response parser, grammar ───────────────────────────────────
 //
-// One request at a time over one connection, which is kept alive, and holds the event loop only while a request is under
-// way. It knows nothing of what it is used for, and from here to its end the file needs nothing of what is above.
+// One request at a time over one connection, which is kept alive. It knows nothing of what it is used for, and from here to
+// its end the file needs nothing of what is above.
 
 interface HttpRequest {
   method: string;
   target: string;
-  /** Field lines, each with its CRLF. `Host` and `Content-Length` are added. */
+  /** Field lines, each with its CRLF; a character is a byte. `Host` and what frames the body are added. */
   fields: string;
   /** A string is sent as UTF-8. */
   body?: Uint8Array | string;
@@ -1482,37 +1463,42 @@ interface HttpRequest {
   background?: boolean;
 }
 
-interface HttpResponse {
+interface HttpResponse extends FieldLines {
   status: number;
-  /** Every field line with its CRLF. */
-  headers: Uint8Array;
-  body: Uint8Array;
+  /** What was received: the field lines from `start` to `end`, and behind an empty line the body, unless that is apart. */
+  bytes: Buffer;
+  start: number;
+  end: number;
+  body: Uint8Array | undefined;
+  /** Whether the connection can be used again, if it is still open. */
+  persistent: boolean;
   /** The request was sent twice, since the first connection broke before a response: the server may have seen both. */
   resent: boolean;
-}
-
-interface StreamResponse extends HttpResponse {
-  /** The server answered before the end of the body. */
+  /** The server answered before the end of a body that is made while it is sent. */
   cut: boolean;
 }
 
-interface HttpClient {
-  /** Opens the connection unless it is open. @throws {Error} if there is nobody to connect to. */
-  connect(): Promise<void>;
-  /**
-   * Sends a request, when no other is under way, and waits for the response.
-   *
-   * @throws {Error} if there is nobody to connect to, if the connection breaks a second time before a response, on a
-   *   response that breaks off or is not HTTP/1.1, and on one that does not come in time.
-   */
-  request(request: HttpRequest): Promise<HttpResponse>;
-  /**
-   * The same with a body that is made while it is sent, no faster than the server takes it.
-   *
-   * @returns `undefined` if the connection broke when more than the first chunk had been sent, or a second time.
-   */
-  stream(request: HttpRequest, body: ChunkedBody): Promise<StreamResponse | undefined>;
+interface RequestError extends Error {
+  /** The request did not get out whole, and cannot be sent again. The connection is closed; the next request opens another. */
+  cut?: true;
 }
+
+interface HttpClient {
+  /** Opens the connection unless it is open. `done` takes an error if there is nobody to connect to. */
+  connect(done: (failure?: Error) => void): void;
+  /**
+   * Sends a request, when no other is under way. `done` takes the response, or an error: if there is nobody to connect to, if
+   * the connection breaks a second time before a response, on a response that breaks off or is not HTTP/1.1, on one that does
+   * not come in time, and if the body is taken away while it is sent.
+   */
+  request(request: HttpRequest, done: Done): void;
+  /** The same with a body that is made while it is sent, no faster than the server takes it. */
+  stream(request: HttpRequest, body: ChunkedBody, done: Done): void;
+  /** Lets the event loop end in spite of the connection, until the next request. */
+  unref(): void;
+}
+
+type Done = (result: HttpResponse | RequestError) => void;
 
 /** A body that is sent in chunks, none of which is empty. */
 interface ChunkedBody {
@@ -1525,20 +1511,28 @@ interface ChunkedBody {
   cancel(): void;
 }
 
-/** A request whose response is awaited. */
+/** What is written to the socket: bytes, or a string in ASCII. None is empty. */
+type Part = Uint8Array | string;
+
+/** A request until its `done` is called. */
 interface Exchange {
-  parser: Parser<ParsedResponse>;
-  /** Whether any byte of the response has come. */
-  begun: boolean;
-  /** Whether the request is sent in chunks that are not all there yet. */
+  request: HttpRequest;
+  /** The request as far as it is made, for as long as it can be sent again. */
+  message: Part[] | undefined;
+  /** What the socket has not taken yet. */
+  unsent: Part[];
+  /** Whether there is more of the request to come. */
   open: boolean;
-  /** Wakes whoever adds to the request: called when the socket has taken everything, and when the exchange is over. */
-  wake?: () => void;
+  resent: boolean;
+  /** What has come of the response. */
+  incoming: Incoming | undefined;
+  /** The response, if it is there before all of the request is sent. */
+  early: HttpResponse | undefined;
   timer: Timer | undefined;
-  response: Promise<ParsedResponse | undefined>;
-  /** Takes `undefined` if the connection broke before a response: the request may be sent again. */
-  resolve(response: ParsedResponse | undefined): void;
-  reject(error: unknown): void;
+  over: boolean;
+  done: Done;
+  /** Wakes whoever makes the rest of the request: the socket has taken everything, or the exchange is over. */
+  wake: (() => void) | undefined;
 }
 
 /** @param authority Host and port: `127.0.0.1:9001`, `localhost:9001`, `[::1]:9001`. */
@@ -1549,158 +1543,208 @@ function createHttpClient(authority: string): HttpClient {
   let socket: Bun.Socket<undefined> | undefined;
   let exchange: Exchange | undefined;
 
-  /** What the socket has not taken yet of the request. */
-  let unsent: (Uint8Array | string)[] = [];
+  /** Whether the connection keeps the event loop from ending. */
+  let isHeld = true;
 
-  async function request(request: HttpRequest): Promise<HttpResponse> {
-    const message = serialize(authority, request);
-    if (!socket) await connect(); // or else sent at once: Bun may run nothing that is awaited for 1 s after an unhandled rejection
-    let response = await begin(request, message).response;
-    if (response) return { ...response, resent: false };
-    await connect();
-    response = await begin(request, message).response;
-    if (response) return { ...response, resent: true };
-    throw new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`);
+  /** Goes on when the connection is opened, or could not be. */
+  let whenOpen: ((failure?: Error) => void) | undefined;
+
+  function connect(done: (failure?: Error) => void): void {
+    if (socket) return done();
+    whenOpen = done;
+    void Bun.connect({ hostname, port, socket: { open, connectError, data, drain, close } });
   }
 
-  async function connect(): Promise<void> {
-    if (socket) return;
-    try {
-      await Bun.connect({
-        hostname,
-        port,
-        socket: {
-          binaryType: "uint8array",
-          open: (opened) => void (socket = opened),
-          data: (from, piece) => (from === socket ? receive(piece) : undefined),
-          drain: (from) => (from === socket && unsent.length > 0 ? send() : undefined),
-          close: (from, error) => (from === socket ? closed(error) : undefined),
-        },
-      });
-    } catch (cause) {
-      const { message, code } = cause as Error & { code?: string };
-      if (code === "ECONNRESET") return; // it was there, and is already broken: what a request finds is no connection
-      throw new Error(`cannot connect to ${authority}: ${message} (${code})`, { cause });
-    }
+  function request(request: HttpRequest, done: Done): void {
+    start(request, serialize(authority, request), false, done);
   }
 
-  async function stream(request: HttpRequest, body: ChunkedBody): Promise<StreamResponse | undefined> {
-    const head = encode(serializeHead(authority, request, "Transfer-Encoding: chunked\r\n"));
-    let opening: (Uint8Array | string)[] | undefined = [head, ...(body.first ? frame(body.first.slice()) : lastChunk(body.trailers))];
-    let next: Promise<Uint8Array | undefined> | undefined; // asked for, and not sent yet
-    let isOpen = body.first !== undefined;
-    try {
-      for (let resent = false; opening; resent = true) {
-        if (!socket) await connect();
-        const current = begin(request, opening, body.first !== undefined);
-        while (current.open && (await drained(current)) && (await settles(current, (next ??= body.next())))) {
-          const chunk = await next;
-          unsent.push(...(chunk ? frame(chunk) : lastChunk(body.trailers)));
-          send();
-          if (!chunk) expectResponse(request, current);
-          else next = opening = undefined; // more than the first chunk is gone, so it cannot be sent again
-        }
-        isOpen = current.open;
-        const response = await current.response;
-        if (response) return { ...response, resent, cut: isOpen };
-        if (resent) break;
-      }
-      return undefined;
-    } finally {
-      if (isOpen) body.cancel();
-    }
+  function stream(request: HttpRequest, body: ChunkedBody, done: Done): void {
+    const { first, trailers } = body;
+    const message = [...serialize(authority, request, "Transfer-Encoding: chunked\r\n"), ...(first ? frame(first.slice()) : lastChunk(trailers))];
+    void finishBody(start(request, message, first !== undefined, done), body);
   }
 
-  /** Sends a request, or the beginning of one that is `open`: whose end is not there yet. */
-  function begin(request: HttpRequest, message: (Uint8Array | string)[], open = false): Exchange {
-    if (request.background) socket?.unref();
-    else socket?.ref();
-    unsent = message.slice();
-    send(); // before anything that can be done while the request is on its way
-    const { promise: response, resolve, reject } = Promise.withResolvers<ParsedResponse | undefined>();
-    const current: Exchange = { parser: parseResponse(), begun: false, open, timer: undefined, response, resolve, reject };
-    current.parser.next(); // runs to where it waits for input
-    exchange = current;
-    if (!open) expectResponse(request, current);
-    if (!socket) closed(undefined);
+  function start(request: HttpRequest, message: Part[], open: boolean, done: Done): Exchange {
+    const current: Exchange = {
+      request,
+      message,
+      unsent: message.slice(),
+      open,
+      resent: false,
+      incoming: undefined,
+      early: undefined,
+      timer: undefined,
+      over: false,
+      done,
+      wake: undefined,
+    };
+    if (socket) begin(current);
+    else reconnect(current);
     return current;
   }
 
-  /** Waits until the socket has taken everything. Returns whether the exchange goes on. */
-  async function drained(current: Exchange): Promise<boolean> {
-    if (unsent.length > 0) await new Promise<void>((resolve) => (current.wake = resolve));
-    return exchange === current;
+  function begin(current: Exchange): void {
+    const { background, timeout } = current.request;
+    exchange = current;
+    if (isHeld === !!background) hold(!isHeld);
+    send(current);
+    if (timeout !== undefined && !current.open && !current.over) current.timer = setTimeout(expire, timeout, current).unref();
   }
 
-  /** Waits for the body, and meanwhile not for the server. Returns whether the exchange goes on. */
-  async function settles(current: Exchange, next: Promise<unknown>): Promise<boolean> {
-    if (exchange !== current) return false;
-    socket?.unref();
-    await new Promise<void>((resolve) => {
-      current.wake = resolve;
-      void (async () => resolve(void (await next)))();
+  function reconnect(current: Exchange): void {
+    connect((failure) => {
+      if (failure) return finish(current, failure);
+      begin(current);
+      if (!socket) broken(current); // it was reset as it opened
     });
-    if (exchange === current) socket?.ref();
-    return exchange === current;
-  }
-
-  /** Nothing is added to the request from here on: it is the server's turn. */
-  function expectResponse({ method, target, timeout }: HttpRequest, current: Exchange): void {
-    current.open = false;
-    if (timeout === undefined) return;
-    const expire = () => fail(current, new Error(`${authority} has not answered ${method} ${target} within ${timeout} ms`));
-    current.timer = setTimeout(expire, timeout).unref();
   }
 
   /** Writes what the socket takes; the rest waits until it drains. */
-  function send(): void {
-    for (let part = unsent[0]; part && socket; part = unsent[0]) {
-      const taken = socket.write(part);
+  function send(current: Exchange): void {
+    const { unsent } = current;
+    for (let part = unsent[0]; part !== undefined; part = unsent[0]) {
+      if (part.length === 0) return fail(current, cutError("the memory of its body was taken away while it was sent"));
+      const taken = socket ? socket.write(part) : -1;
       if (taken < part.length) {
         if (taken > 0) unsent[0] = typeof part === "string" ? part.slice(taken) : part.subarray(taken);
         return;
       }
       unsent.shift();
     }
-    exchange?.wake?.();
+    if (current.early) complete(current, current.early);
+    else if (current.wake) current.wake();
   }
 
-  function receive(piece: Uint8Array): void {
-    if (!exchange) return disconnect(); // nobody asked, so nothing that follows can be trusted
-    exchange.begun = true;
-    advance(exchange, piece);
+  /** Ends the wait for a response, but not before what is in the socket was read: the process may have been frozen, or busy. */
+  function expire(current: Exchange): void {
+    const { early, request } = current;
+    const { method, target, timeout } = request;
+    const late = early
+      ? cutError(`the server did not take all of it within ${timeout} ms, though it had answered ${early.status}`)
+      : new Error(`${authority} has not answered ${method} ${target} within ${timeout} ms`);
+    current.timer = setTimeout(fail, 50, current, late).unref();
   }
 
-  function closed(error: Error | undefined): void {
-    socket = undefined;
-    if (!exchange) return;
-    if (!exchange.begun) finish(exchange).resolve(undefined);
-    else if (error) fail(exchange, new Error(`the connection broke in the middle of a response: ${error.message}`));
-    else advance(exchange, null);
+  function open(opened: Bun.Socket<undefined>): void {
+    socket = opened;
+    if (!isHeld) opened.unref();
+    whenOpen?.();
   }
 
-  function advance(current: Exchange, piece: Uint8Array | null): void {
-    try {
-      const { done, value } = current.parser.next(piece);
-      if (!done) return;
-      if (!value.persistent || current.open || unsent.length > 0) disconnect();
-      finish(current).resolve(value);
-    } catch (error) {
-      fail(current, error);
+  function connectError(_: unknown, cause: Error & { code?: string }): void {
+    const isReset = cause.code === "ECONNRESET"; // it was there, and is already broken: what a request finds is no connection
+    whenOpen?.(isReset ? undefined : new Error(`cannot connect to ${authority}: ${cause.message} (${cause.code})`, { cause }));
+  }
+
+  function data(from: Bun.Socket<undefined>, piece: Buffer): void {
+    const current = exchange;
+    if (from !== socket) return; // it was given up
+    if (!current) return disconnect(); // nobody asked, so nothing that follows can be trusted
+    if (current.early) return void (current.early.persistent = false);
+    if (current.incoming) {
+      append(current.incoming, piece);
+    } else {
+      const response = parseWhole(piece);
+      if (response && current.unsent.length === 0 && !current.open) return finish(current, response);
+      current.incoming = createIncoming(piece);
     }
+    advance(current, false);
   }
 
-  function fail(current: Exchange, error: unknown): void {
-    disconnect();
-    finish(current).reject(error);
+  function drain(from: Bun.Socket<undefined>): void {
+    if (from === socket && exchange) send(exchange);
   }
 
-  function finish(current: Exchange): Exchange {
-    clearTimeout(current.timer);
-    socket?.unref();
+  function close(from: Bun.Socket<undefined>, error?: Error): void {
+    if (from !== socket) return;
+    socket = undefined;
+    if (exchange) broken(exchange, error);
+  }
+
+  function advance(current: Exchange, isClosed: boolean): void {
+    let response: HttpResponse | undefined;
+    try {
+      response = parseResponse(current.incoming!, isClosed);
+    } catch (error) {
+      return fail(current, error as Error);
+    }
+    if (!response) return;
+    if (current.unsent.length > 0 && !current.open && response.status < 300) current.early = response; // the rest is sent all the same
+    else complete(current, response);
+  }
+
+  function complete(current: Exchange, response: HttpResponse): void {
+    response.cut = current.open;
+    if (!response.persistent || current.open || current.unsent.length > 0) disconnect();
+    finish(current, response);
+  }
+
+  function finish(current: Exchange, result: HttpResponse | RequestError): void {
+    if (current.timer) clearTimeout(current.timer);
     exchange = undefined;
-    current.wake?.();
-    return current;
+    current.over = true;
+    if (current.wake) current.wake();
+    if (current.resent && !(result instanceof Error)) result.resent = true;
+    current.done(result);
+  }
+
+  function fail(current: Exchange, error: Error): void {
+    disconnect();
+    finish(current, error);
+  }
+
+  /** The connection is gone: the request is sent again, once, unless any of the response has come, or it is not there any more. */
+  function broken(current: Exchange, error?: Error): void {
+    const { early, incoming, message, resent, request } = current;
+    if (early) return fail(current, cutError(`the connection broke before all of it was sent, though it was answered ${early.status}`));
+    if (incoming && error) return fail(current, new Error(`the connection broke in the middle of a response: ${error.message}`));
+    if (incoming) return advance(current, true);
+    if (!message) return fail(current, cutError("the connection broke after its first chunk was sent"));
+    if (resent) return fail(current, new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`));
+    if (current.timer) clearTimeout(current.timer);
+    current.unsent = message.slice();
+    current.resent = true;
+    exchange = undefined;
+    reconnect(current);
+  }
+
+  /** Sends the rest of a body as it is made. Meanwhile the event loop is not held: it is for whoever makes it. */
+  async function finishBody(current: Exchange, body: ChunkedBody): Promise<void> {
+    let next: Promise<void> | undefined; // until it is sent
+    let chunk: Uint8Array | undefined;
+    let isMade = false;
+
+    async function make(): Promise<void> {
+      chunk = await body.next();
+      isMade = true;
+      current.wake?.();
+    }
+
+    while (current.open && !current.over) {
+      const woken = new Promise<void>((resolve) => (current.wake = resolve));
+      if (current.unsent.length > 0) {
+        await woken;
+      } else if (!isMade) {
+        hold(false);
+        next ??= make();
+        await woken;
+      } else {
+        extend(current, chunk ? frame(chunk) : lastChunk(body.trailers), chunk !== undefined);
+        next = undefined;
+        isMade = false;
+      }
+    }
+    if (current.open) body.cancel();
+  }
+
+  /** Adds to a request. One of which more than the first chunk is sent cannot be sent again. */
+  function extend(current: Exchange, parts: Part[], open: boolean): void {
+    current.unsent.push(...parts);
+    if (open) current.message = undefined;
+    else current.message?.push(...parts);
+    current.open = open;
+    begin(current);
   }
 
   function disconnect(): void {
@@ -1709,7 +1753,17 @@ function createHttpClient(authority: string): HttpClient {
     discarded?.terminate();
   }
 
-  return { connect, request, stream };
+  function hold(isToBeHeld: boolean): void {
+    if (isToBeHeld) socket?.ref();
+    else socket?.unref();
+    isHeld = isToBeHeld;
+  }
+
+  return { connect, request, stream, unref: () => hold(false) };
+}
+
+function cutError(message: string): RequestError {
+  return Object.assign(new Error(message), { cut: true as const });
 }
 
 function parseAuthority(authority: string): { hostname: string; port: number } {
@@ -1722,241 +1776,140 @@ function parseAuthority(authority: string): { hostname: string; port: number } {
   return { hostname, port };
 }
 
-/** Up to this size, in bytes, a body is copied behind its head, to be sent in one write. */
+/** Up to this size, in bytes, a body is sent in one write with its head; above it, it is not copied. */
 const largestCopiedBody = 64 * 1024;
 
-/** A request as what is written to the socket, one after the other: bytes, or a string in ASCII. */
-function serialize(authority: string, request: HttpRequest): (Uint8Array | string)[] {
-  if (request.body === undefined) return [serializeHead(authority, request, "")];
-  const body = typeof request.body === "string" ? encode(request.body) : request.body;
-  const head = encode(serializeHead(authority, request, `Content-Length: ${body.length}\r\n`));
-  return body.length > largestCopiedBody ? [head, body] : [concatenate(head, body)];
-}
-
-function serializeHead(authority: string, { method, target, fields }: HttpRequest, framing: string): string {
-  return `${method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${fields}${framing}\r\n`;
+function serialize(authority: string, { method, target, fields, body }: HttpRequest, framing = ""): Part[] {
+  const length = body === undefined ? 0 : Buffer.byteLength(body);
+  if (body !== undefined) framing = `Content-Length: ${length}\r\n`;
+  const head = `${method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${fields}${framing}\r\n`;
+  if (body === undefined || length === 0) return [isAscii(head) ? head : Buffer.from(head, "latin1")];
+  if (typeof body === "string" && length === body.length && length <= largestCopiedBody) {
+    const message = head + body;
+    if (Buffer.byteLength(message) === message.length) return [message];
+  }
+  const bytes = typeof body === "string" ? encode(body) : plainView(body);
+  const headBytes = Buffer.from(head, "latin1");
+  return length <= largestCopiedBody ? [Buffer.concat([headBytes, bytes])] : [headBytes, bytes];
 }
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
-function frame(chunk: Uint8Array): (Uint8Array | string)[] {
+function frame(chunk: Uint8Array): Part[] {
   const sizeLine = `${chunk.length.toString(16)}\r\n`;
-  if (chunk.length > largestCopiedBody) return [sizeLine, chunk, "\r\n"];
-  return [concatenate(concatenate(encode(sizeLine), chunk), encode("\r\n"))];
+  if (chunk.length > largestCopiedBody) return [sizeLine, plainView(chunk), "\r\n"];
+  return [Buffer.concat([encode(sizeLine), chunk, encode("\r\n")])];
 }
 
-function lastChunk(trailers: string): (Uint8Array | string)[] {
+function lastChunk(trailers: string): Part[] {
   return [`0\r\n${trailers}\r\n`];
 }
 
-function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(first.length + second.length);
-  bytes.set(first);
-  bytes.set(second, first.length);
-  return bytes;
+/** The same bytes without what a subclass makes of them. When their memory is detached or shrunk, it is seen to have none. */
+function plainView({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-// The response parser is written as if all input were there already, top to bottom. Where it needs more it yields, and
-// is resumed with the next piece of input, whatever its size, or with null once the server has closed the connection.
-//
-// What nearly every response consists of, a header section and a body of known length in one piece, is left to a regular
-// expression and to `take`: the first response should not wait for loops over bytes that no JIT compiler has seen yet.
+// The parser is a function of what was received so far, which says "not yet" and is called again when more has come. Only a
+// body is not looked at again: it is gathered as it comes, unless it is there whole, and then it is a view of what came.
 
-type Parser<Result> = Generator<undefined, Result, Uint8Array | null>;
-
-interface ParsedResponse {
-  status: number;
-  headers: Uint8Array;
-  body: Uint8Array;
-  /** Whether the connection can be used again, if it is still open. */
-  persistent: boolean;
+/** The response that bytes are, if it is as nearly every one: there whole, and delimited by one `Content-Length` and nothing else. */
+function parseWhole(bytes: Buffer): HttpResponse | undefined {
+  const end = bytes.indexOf("\r\n\r\n") + 2;
+  if (end < 2 || end + 2 > limits.headerSection) return undefined;
+  const text = bytes.toString("latin1", 0, end);
+  const [, status, length] = usualHead(text) ?? [];
+  if (status === undefined || end + 2 + Number(length) !== bytes.length) return undefined;
+  return { status: +status, bytes, start: text.indexOf("\n") + 1, end, body: undefined, text, lowerCase: "", persistent: true, resent: false, cut: false };
 }
 
-/** What was received: `bytes` from `at` on are still to be read, and up to `line` they were seen to be whole lines. */
-interface Input {
-  bytes: Uint8Array;
+/** What was received of a response: `bytes` from `at` on are still to be read. */
+interface Incoming {
+  bytes: Buffer;
   at: number;
-  line: number;
+  /** How many interim responses came before it. */
+  interim: number;
+  /** From when its head is there. */
+  response: HttpResponse | undefined;
+  /** How its body is delimited: by a length in bytes, by chunks, or by the end of the connection. */
+  framing: number | "chunks" | "close";
+  /** A body, or a chunk, of which so much is there. */
+  gathered: Uint8Array | undefined;
+  filled: number;
+  chunks: Chunks | undefined;
+}
+
+/** The chunks that were read: `length` bytes of `body`; and from when its size line was read, the size of the next. */
+interface Chunks {
+  body: Uint8Array;
+  length: number;
+  size: number | undefined;
+}
+
+function createIncoming(bytes: Buffer): Incoming {
+  return { bytes, at: 0, interim: 0, response: undefined, framing: "close", gathered: undefined, filled: 0, chunks: undefined };
+}
+
+/** Adds the next piece. What is unread before it stays, so that it can be read as one. */
+function append(incoming: Incoming, piece: Buffer): void {
+  const { bytes, at } = incoming;
+  incoming.bytes = at === bytes.length ? piece : Buffer.concat([bytes.subarray(at), piece]);
+  incoming.at = 0;
 }
 
 /** What may be received at most, in bytes; of interim responses, how many. */
 const limits = { headerSection: 64 << 10, chunkSizeLine: 4 << 10, trailerSection: 64 << 10, body: 64 << 20, interim: 100 };
 
-/** @see https://www.rfc-editor.org/rfc/rfc9112#section-6 */
-function* parseResponse(): Parser<ParsedResponse> {
-  const input: Input = { bytes: new Uint8Array(0), at: 0, line: 0 };
-  for (let interim = 0; interim <= limits.interim; interim++) {
-    let section: Uint8Array | undefined;
-    while (!(section = takeSection(input, "header section", limits.headerSection))) append(input, yield);
-    const head = parseHead(section);
-    if (head.status >= 200) {
-      const body = takeBody(input, head) ?? (yield* readBody(input, head));
-      const { status, headers } = head;
-      return { status, headers, body, persistent: head.persistent && input.at === input.bytes.length };
-    }
+/** @returns `undefined` if it is not all there. @see https://www.rfc-editor.org/rfc/rfc9112#section-6 */
+function parseResponse(incoming: Incoming, isClosed: boolean): HttpResponse | undefined {
+  const response = (incoming.response ??= takeHead(incoming));
+  const body = response && takeBody(incoming, response, isClosed);
+  if (body) {
+    if (incoming.at < incoming.bytes.length) response.persistent = false; // what follows was not asked for
+    return { ...response, body };
+  }
+  if (isClosed) throw new Error("the connection was closed in the middle of a response");
+  return undefined;
+}
+
+/** Takes the head of the response, behind any interim ones. */
+function takeHead(incoming: Incoming): HttpResponse | undefined {
+  for (; incoming.interim <= limits.interim; incoming.interim++) {
+    const { bytes, at } = incoming;
+    const text = takeLines(incoming, "header section", limits.headerSection);
+    if (text === undefined) return undefined;
+    if (!isHead(text)) throw malformed(whatIsWrong(text, "header section"));
+    const status = Number(text.slice("HTTP/1.1 ".length, "HTTP/1.1 200".length));
+    if (status === 101) throw malformed("101: nobody asked for another protocol");
+    const lowerCase = text.toLowerCase();
+    const persistent = readFraming(incoming, lowerCase);
+    const start = at + text.indexOf("\n") + 1;
+    if (status >= 200) return { status, bytes, start, end: at + text.length, body: undefined, text, lowerCase, persistent, resent: false, cut: false };
   }
   throw malformed(`more than ${limits.interim} interim responses`);
 }
 
-/** Takes a body that is all there, or of which there is none. */
-function takeBody(input: Input, { status, chunked, contentLength }: Head): Uint8Array | undefined {
-  if (status === 204 || status === 304) return new Uint8Array(0);
-  return chunked || contentLength === undefined ? undefined : take(input, contentLength);
-}
-
-/** Reads a body by the rules of RFC 9112, section 6.3. */
-function* readBody(input: Input, { chunked, contentLength }: Head): Parser<Uint8Array> {
-  if (chunked) return yield* readChunks(input);
-  if (contentLength !== undefined) return yield* readBytes(input, contentLength);
-  return yield* readUntilClose(input);
-}
-
-/** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
-function* readChunks(input: Input): Parser<Uint8Array> {
-  let body: Uint8Array = new Uint8Array(0);
-  let length = 0;
-  for (;;) {
-    let line: string | undefined;
-    while ((line = takeLine(input, "chunk-size line", limits.chunkSizeLine)) === undefined) append(input, yield);
-    const [, digits] = /^([\da-f]+)[ \t]*(?:;[^\0\r]*)?$/i.exec(line) ?? [];
-    if (digits === undefined) throw malformed(`chunk-size line ${JSON.stringify(line)}`);
-    const size = parseInt(digits, 16);
-    if (size === 0) break;
-    if (length + size > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
-    if (length === 0) {
-      body = yield* readBytes(input, size); // most often the only chunk: no copy
-    } else {
-      body = withRoom(body, length, size);
-      yield* readInto(body.subarray(length, length + size), input);
-    }
-    length += size;
-    const [cr, lf] = yield* readBytes(input, 2);
-    if (cr !== CR || lf !== LF) throw malformed(`no line end after a chunk of ${size} bytes`);
+/**
+ * Sees how a body is delimited. @returns whether the connection can be used again.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9112#section-6.3 and #section-9.3
+ */
+function readFraming(incoming: Incoming, head: string): boolean {
+  const codings = fieldMembers(head, "transfer-encoding");
+  const lengths = fieldMembers(head, "content-length");
+  const connection = fieldMembers(head, "connection") ?? [];
+  const isHttp10 = head.startsWith("http/1.0");
+  if (codings && codings.filter((coding) => coding !== "").join() !== "chunked") {
+    throw malformed(`Transfer-Encoding ${JSON.stringify(codings.join())}`);
   }
-  let trailers: Uint8Array | undefined;
-  while (!(trailers = takeSection(input, "trailer section", limits.trailerSection))) append(input, yield);
-  checkFieldLines(decode(trailers).slice(0, -2));
-  return body.subarray(0, length);
+  const length = lengths && parseContentLength(lengths);
+  incoming.framing = codings ? "chunks" : (length ?? "close");
+  if (codings && (lengths || isHttp10)) return false; // somebody on the way may have read it in another way
+  return isHttp10 ? connection.includes("keep-alive") : !connection.includes("close");
 }
 
-/** Reads a body that the end of the connection ends. */
-function* readUntilClose(input: Input): Parser<Uint8Array> {
-  let body: Uint8Array = input.bytes.subarray(input.at);
-  let length = body.length;
-  for (let piece = yield; piece; piece = yield) {
-    if (length + piece.length > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
-    body = withRoom(body, length, piece.length);
-    body.set(piece, length);
-    length += piece.length;
-  }
-  input.at = input.bytes.length;
-  return body.subarray(0, length);
-}
-
-/** Returns a buffer that begins with the first `length` bytes of `body` and has room for `more` behind them. */
-function withRoom(body: Uint8Array, length: number, more: number): Uint8Array {
-  if (body.length >= length + more) return body;
-  const larger = new Uint8Array(Math.max(2 * length, length + more));
-  larger.set(body.subarray(0, length));
-  return larger;
-}
-
-/** Reads a known number of bytes: a view of what was received if they came in one piece. */
-function* readBytes(input: Input, length: number): Parser<Uint8Array> {
-  const taken = take(input, length);
-  if (taken) return taken;
-  const bytes = new Uint8Array(length);
-  yield* readInto(bytes, input);
-  return bytes;
-}
-
-function* readInto(target: Uint8Array, input: Input): Parser<void> {
-  for (let filled = 0; ; ) {
-    const bytes = input.bytes.subarray(input.at, input.at + target.length - filled);
-    target.set(bytes, filled);
-    filled += bytes.length;
-    input.at += bytes.length;
-    if (filled === target.length) return;
-    append(input, yield);
-  }
-}
-
-/** Takes a line, without its CRLF, if it is all there. */
-function takeLine(input: Input, what: string, limit: number): string | undefined {
-  const end = findLineEnd(input, what, limit);
-  const line = end < 0 ? undefined : take(input, end);
-  return line && decode(line.subarray(0, end - 2));
-}
-
-/** Takes lines up to the empty one that ends them, which is included, if they are all there. */
-function takeSection(input: Input, what: string, limit: number): Uint8Array | undefined {
-  for (let end = findLineEnd(input, what, limit); end >= 0; end = findLineEnd(input, what, limit)) {
-    if (end - input.line === 2) return take(input, end);
-    input.line = end;
-  }
-  return undefined;
-}
-
-/** Where the line that begins at `input.line` ends, behind its CRLF, counted from `input.at`; -1 if it is not all there. */
-function findLineEnd({ bytes, at, line }: Input, what: string, limit: number): number {
-  const lineFeed = bytes.indexOf(LF, at + line);
-  const end = (lineFeed < 0 ? bytes.length : lineFeed + 1) - at;
-  if (end > limit) throw malformed(`${what} of more than ${limit} bytes`);
-  if (lineFeed < 0) return -1;
-  if (end - line < 2 || bytes[lineFeed - 1] !== CR) throw malformed(`a line feed without carriage return in the ${what}`);
-  return end;
-}
-
-/** Takes a known number of bytes, as a view, if they are all there. */
-function take(input: Input, length: number): Uint8Array | undefined {
-  if (input.bytes.length - input.at < length) return undefined;
-  input.at += length;
-  input.line = 0;
-  return input.bytes.subarray(input.at - length, input.at);
-}
-
-/** Adds the next piece. What is unread before it stays, so that it can be read as one. */
-function append(input: Input, piece: Uint8Array | null): void {
-  if (!piece) throw new Error("the connection was closed in the middle of a response");
-  input.bytes = input.at === input.bytes.length ? piece : concatenate(input.bytes.subarray(input.at), piece);
-  input.at = 0;
-}
-
-interface Head {
-  status: number;
-  headers: Uint8Array;
-  chunked: boolean;
-  contentLength: number | undefined;
-  persistent: boolean;
-}
-
-/** @see https://www.rfc-editor.org/rfc/rfc9112#section-4 for the status line, and section 5 for field lines */
-function parseHead(section: Uint8Array): Head {
-  const text = decode(section);
-  const [statusLine = "", minorVersion, status] = /^HTTP\/1\.(\d) ([1-5]\d\d)(?: [^\0\r\n]*)?\r\n/.exec(text) ?? [];
-  if (status === undefined) throw malformed(`status line ${JSON.stringify(text.slice(0, text.indexOf("\n") - 1))}`);
-  checkFieldLines(text.slice(statusLine.length, -2));
-
-  const headers = section.subarray(endOfLine(section, 0), section.length - 2);
-  const codings = fieldValues(headers, "Transfer-Encoding");
-  const lengths = fieldValues(headers, "Content-Length");
-  const connection = fieldValues(headers, "Connection");
-  const persistent = minorVersion === "0" ? connection.includes("keep-alive") : !connection.includes("close");
-  const chunked = codings.length > 0;
-  if (chunked && codings.join() !== "chunked") throw malformed(`Transfer-Encoding ${JSON.stringify(codings.join())}`);
-  return {
-    status: +status,
-    headers,
-    chunked,
-    contentLength: parseContentLength(lengths),
-    persistent: persistent && !(chunked && lengths.length > 0),
-  };
-}
-
-function parseContentLength(values: string[]): number | undefined {
-  const [value] = values;
-  if (value === undefined) return undefined;
-  const length = parseDigits(value);
-  const isValid = length <= limits.body && (values.length === 1 || values.every((other) => other === value));
+function parseContentLength(values: string[]): number {
+  const length = parseDigits(values[0] ?? "");
+  const isValid = length <= limits.body && values.every((value) => value === values[0]);
   if (!isValid) throw malformed(`Content-Length ${JSON.stringify(values.join())} (at most ${limits.body} bytes)`);
   return length;
 }
@@ -1971,63 +1924,203 @@ function parseDigits(text: string): number {
   return number;
 }
 
-/** Refuses what is not lines of a field name, a colon right behind it, and a value without CR and NUL. */
-function checkFieldLines(lines: string): void {
-  const fieldLine = /[!#$%&'*+.^_`|~\w-]+:[^\0\r\n]*\r\n/y;
-  for (let start = 0; start < lines.length; start = fieldLine.lastIndex) {
-    if (fieldLine.test(lines)) continue;
-    throw malformed(`field line ${JSON.stringify(lines.slice(start, lines.indexOf("\n", start) - 1).slice(0, 200))}`);
+function takeBody(incoming: Incoming, { status }: HttpResponse, isClosed: boolean): Uint8Array | undefined {
+  if (status === 204 || status === 304) return new Uint8Array(0);
+  if (incoming.framing === "chunks") return takeChunks(incoming);
+  return incoming.framing === "close" ? takeUntilClose(incoming, isClosed) : takeBytes(incoming, incoming.framing);
+}
+
+/** Takes a known number of bytes: a view of what was received if they came in one piece. */
+function takeBytes(incoming: Incoming, length: number): Uint8Array | undefined {
+  const { bytes, at, gathered, filled } = incoming;
+  const end = Math.min(at + length - filled, bytes.length);
+  incoming.at = end;
+  if (!gathered && end - at === length) return viewOf(bytes, at, end);
+  const target = (incoming.gathered ??= new Uint8Array(length));
+  target.set(bytes.subarray(at, end), filled);
+  incoming.filled += end - at;
+  if (incoming.filled < length) return undefined;
+  incoming.gathered = undefined;
+  incoming.filled = 0;
+  return target;
+}
+
+/** Takes a body that the end of the connection ends. */
+function takeUntilClose(incoming: Incoming, isClosed: boolean): Uint8Array | undefined {
+  const { bytes, at, filled } = incoming;
+  const body = withRoom(incoming.gathered ?? new Uint8Array(0), filled, bytes.length - at);
+  body.set(bytes.subarray(at), filled);
+  incoming.gathered = body;
+  incoming.filled += bytes.length - at;
+  incoming.at = bytes.length;
+  return isClosed ? body.subarray(0, incoming.filled) : undefined;
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
+function takeChunks(incoming: Incoming): Uint8Array | undefined {
+  const chunks = (incoming.chunks ??= { body: new Uint8Array(0), length: 0, size: undefined });
+  while ((chunks.size ??= takeChunkSize(incoming))) {
+    const { size, length } = chunks;
+    if (length + size > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
+    const chunk = takeBytes(incoming, size + 2);
+    if (!chunk) return undefined;
+    if (chunk[size] !== CR || chunk[size + 1] !== LF) throw malformed(`no line end after a chunk of ${size} bytes`);
+    if (length === 0) {
+      chunks.body = chunk.subarray(0, size); // most often the only one: no copy
+    } else {
+      chunks.body = withRoom(chunks.body, length, size);
+      chunks.body.set(chunk.subarray(0, size), length);
+    }
+    chunks.length += size;
+    chunks.size = undefined;
   }
+  const trailers = chunks.size === 0 ? takeLines(incoming, "trailer section", limits.trailerSection) : undefined;
+  if (trailers === undefined) return undefined;
+  if (!areFieldLines(trailers)) throw malformed(whatIsWrong(trailers, "trailer section"));
+  return chunks.body.subarray(0, chunks.length);
 }
 
-/** The members of a list, in lower case, from all field lines of that name. */
-function fieldValues(headers: Uint8Array, name: string): string[] {
-  const values: string[] = [];
-  for (let start = 0, end = 0; start < headers.length; start = end) {
-    end = endOfLine(headers, start);
-    if (!isNameAt(headers, start, name)) continue;
-    const value = fieldValue(headers, start + name.length + 1, end).toLowerCase();
-    if (value.includes(",")) values.push(...value.split(/[ \t]*,[ \t]*/));
-    else values.push(value);
+/** Returns a buffer that begins with the first `length` bytes of `body` and has room for `more` behind them. */
+function withRoom(body: Uint8Array, length: number, more: number): Uint8Array {
+  if (length + more > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
+  if (body.length >= length + more) return body;
+  const larger = new Uint8Array(Math.max(2 * length, length + more));
+  larger.set(body.subarray(0, length));
+  return larger;
+}
+
+function takeChunkSize(incoming: Incoming): number | undefined {
+  const { bytes, at } = incoming;
+  const lineFeed = bytes.indexOf("\n", at);
+  const end = lineFeed < 0 ? bytes.length : lineFeed + 1;
+  if (end - at > limits.chunkSizeLine) throw malformed(`chunk-size line of more than ${limits.chunkSizeLine} bytes`);
+  if (lineFeed < 0) return undefined;
+  incoming.at = end;
+  const line = bytes.toString("latin1", at, end);
+  if (hasBareLineFeed(line)) throw malformed("a line feed without carriage return in the chunk-size line");
+  return parseChunkSize(line.slice(0, -2));
+}
+
+/** Takes lines up to the empty one that ends them: as text in which a character is a byte, without the empty line. */
+function takeLines(incoming: Incoming, what: string, limit: number): string | undefined {
+  const { bytes, at } = incoming;
+  const isEmpty = bytes[at] === CR && bytes[at + 1] === LF;
+  const last = isEmpty ? at - 2 : bytes.indexOf("\r\n\r\n", at);
+  const length = isEmpty || last >= 0 ? last + 4 - at : Infinity;
+  if (length <= limit) {
+    incoming.at = at + length;
+    return bytes.toString("latin1", at, at + length - 2);
   }
-  return values;
+  const begun = bytes.toString("latin1", at, Math.min(at + limit, bytes.length));
+  if (hasBareLineFeed(begun)) throw malformed(`a line feed without carriage return in the ${what}`);
+  if (bytes.length - at > limit) throw malformed(`${what} of more than ${limit} bytes`);
+  return undefined;
 }
 
-/** Whether a field line of that name begins there. */
-function isNameAt(bytes: Uint8Array, start: number, name: string): boolean {
-  if (bytes[start + name.length] !== COLON) return false;
-  for (let i = 0; i < name.length; i++) {
-    if (lowerCase(bytes[start + i] ?? 0) !== lowerCase(name.charCodeAt(i))) return false;
-  }
-  return true;
+/** Every field line of a response with its CRLF. */
+function headerSection({ bytes, start, end }: HttpResponse): Uint8Array {
+  return viewOf(bytes, start, end);
 }
 
-function lowerCase(byte: number): number {
-  return byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte;
+function contentOf({ body, bytes, end }: HttpResponse): Uint8Array {
+  return body ?? viewOf(bytes, end + "\r\n".length, bytes.length);
 }
 
-function fieldValue(bytes: Uint8Array, from: number, to: number): string {
-  while (from < to && isSpace(bytes[from])) from++;
-  while (from < to && isSpace(bytes[to - 1])) to--;
-  return decode(bytes.subarray(from, to));
-}
-
-function isSpace(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x09 || byte === CR || byte === LF;
-}
-
-function endOfLine(bytes: Uint8Array, start: number): number {
-  const lineFeed = bytes.indexOf(LF, start);
-  return lineFeed < 0 ? bytes.length : lineFeed + 1;
+/** Bytes as a handler gets them: no `Buffer`, whose `slice` is no copy. */
+function viewOf({ buffer, byteOffset }: Buffer, start: number, end: number): Uint8Array {
+  return new Uint8Array(buffer, byteOffset + start, end - start);
 }
 
 function malformed(what: string): Error {
   return new Error(`malformed response: ${what}`);
 }
 
+// Grammar. In its texts a character is a byte. Regular expressions are made when first needed: a start should not wait for them.
+
+/** A status line, and field lines. @see https://www.rfc-editor.org/rfc/rfc9112#section-4 and #section-5 */
+function isHead(text: string): boolean {
+  return /^HTTP\/1\.\d [1-5]\d\d(?: [^\0\r\n]*)?\r\n(?:[!#$%&'*+.^_`|~\w-]+:[^\0\r\n]*\r\n)*$/.test(text);
+}
+
+/** The same of HTTP/1.1, with a body, one `Content-Length`, and nothing else that frames it: gives the status and the length. */
+function usualHead(text: string): RegExpExecArray | null {
+  return /^HTTP\/1\.1 (20[0-3]|[45]\d\d)(?: [^\0\r\n]*)?\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[^\0\r\n]*\r\n)*content-length:[ \t]*(\d{1,7})[ \t]*\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[^\0\r\n]*\r\n)*$/i.exec(
+    text,
+  );
+}
+
+/** Lines of a name, a colon right behind it, and a value without CR, LF and NUL. */
+function areFieldLines(text: string): boolean {
+  return /^(?:[!#$%&'*+.^_`|~\w-]+:[^\0\r\n]*\r\n)*$/.test(text);
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
+function parseChunkSize(line: string): number {
+  const [, digits] = /^([\da-f]+)[ \t]*(?:;[^\0\r\n]*)?$/i.exec(line) ?? [];
+  if (digits === undefined) throw malformed(`chunk-size line ${JSON.stringify(line)}`);
+  return parseInt(digits, 16);
+}
+
+/** Says what keeps lines from being a head, or a trailer section. */
+function whatIsWrong(text: string, what: "header section" | "trailer section"): string {
+  if (hasBareLineFeed(text)) return `a line feed without carriage return in the ${what}`;
+  const [first = "", ...others] = text.split("\r\n").slice(0, -1);
+  if (what === "header section" && !isHead(`${first}\r\n`)) return `status line ${JSON.stringify(first)}`;
+  const lines = what === "header section" ? others : [first, ...others];
+  return `field line ${JSON.stringify(lines.find((line) => !areFieldLines(`${line}\r\n`))?.slice(0, 200))}`;
+}
+
+function hasBareLineFeed(text: string): boolean {
+  return /(?:^|[^\r])\n/.test(text);
+}
+
+/** Field lines behind at least one line feed, and, from when it is needed, the same in lower case. */
+interface FieldLines {
+  text: string;
+  lowerCase: string;
+}
+
+/** The field lines of a header section. */
+function fieldLines({ buffer, byteOffset, byteLength }: Uint8Array): FieldLines {
+  return { text: `\n${Buffer.from(buffer, byteOffset, byteLength).toString("latin1")}`, lowerCase: "" };
+}
+
+/** The value of the first field line of that name, read as UTF-8; `undefined` if it is absent or empty. */
+function fieldValue(lines: FieldLines, name: string): string | undefined {
+  const { text } = lines;
+  let at = text.indexOf(`\n${name}:`); // as it is nearly always spelled
+  if (at < 0) at = (lines.lowerCase ||= text.toLowerCase()).indexOf(`\n${name.toLowerCase()}:`);
+  if (at < 0) return undefined;
+  const value = valueAt(text, at + name.length + 2);
+  return (isAscii(value) ? value : Buffer.from(value, "latin1").toString()) || undefined;
+}
+
+/** The members of a list, from all field lines of that name, if there are any. @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1 */
+function fieldMembers(lowerCase: string, name: string): string[] | undefined {
+  const line = `\n${name}:`;
+  let members: string[] | undefined;
+  for (let at = lowerCase.indexOf(line); at >= 0; at = lowerCase.indexOf(line, at + 1)) {
+    const values = valueAt(lowerCase, at + line.length).split(",");
+    members = [...(members ?? []), ...values.map((value) => valueAt(value, 0))];
+  }
+  return members;
+}
+
+/** What stands from there to the end of the line, without the white space around it. */
+function valueAt(text: string, start: number): string {
+  let end = text.indexOf("\r", start);
+  if (end < 0) end = text.length;
+  while (start < end && (text[start] === " " || text[start] === "\t")) start++;
+  while (start < end && (text[end - 1] === " " || text[end - 1] === "\t")) end--;
+  return text.slice(start, end);
+}
+
+function isAscii(text: string): boolean {
+  return Buffer.byteLength(text) === text.length;
+}
+
 const LF = 0x0a;
 const CR = 0x0d;
-const COLON = 0x3a;
 
 // Made when first needed, since a start should not wait for them.
 let encoder: TextEncoder | undefined;

@@ -14,22 +14,31 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { randomFrom } from "./random.ts";
 
-interface ParsedResponse {
+interface HttpResponse {
   status: number;
-  headers: Uint8Array;
-  body: Uint8Array;
   persistent: boolean;
 }
-type Parser = Generator<undefined, ParsedResponse, Uint8Array | null>;
+interface ParsedResponse extends HttpResponse {
+  headers: Uint8Array;
+  body: Uint8Array;
+}
+type Incoming = object;
 
-const { parseResponse } = await importParser();
+const { parseWhole, createIncoming, append, parseResponse, headerSection, contentOf } = await importParser();
 
 /** The parser is not exported, so a copy of the file is imported that exports it. */
-async function importParser(): Promise<{ parseResponse(): Parser }> {
+async function importParser(): Promise<{
+  parseWhole(bytes: Buffer): HttpResponse | undefined;
+  createIncoming(bytes: Buffer): Incoming;
+  append(incoming: Incoming, piece: Buffer): void;
+  parseResponse(incoming: Incoming, isClosed: boolean): HttpResponse | undefined;
+  headerSection(response: HttpResponse): Uint8Array;
+  contentOf(response: HttpResponse): Uint8Array;
+}> {
   const directory = mkdtempSync(join(tmpdir(), "bunstrap-fuzz-"));
   try {
     const source = readFileSync(join(import.meta.dir, "../runtime.ts"), "utf8");
-    writeFileSync(join(directory, "runtime.ts"), `${source}\nexport { parseResponse };\n`);
+    writeFileSync(join(directory, "runtime.ts"), `${source}\nexport { parseWhole, createIncoming, append, parseResponse, headerSection, contentOf };\n`);
     return await import(join(directory, "runtime.ts"));
   } finally {
     rmSync(directory, { recursive: true });
@@ -92,7 +101,7 @@ function validResponse(): Case {
   const connection = chance(0.3) ? oneOf(["close", "keep-alive", "Close , x", "x,Keep-Alive"]) : undefined;
   const lines = otherFieldLines();
   if (framing !== "chunked" && framing !== "close") lines.push(...Array.from({ length: chance(0.1) ? 2 : 1 }, () => fieldLine("content-length", String(size))));
-  if (framing === "chunked" || framing === "both") lines.push(fieldLine("transfer-encoding", oneOf(["chunked", "Chunked"])));
+  if (framing === "chunked" || framing === "both") lines.push(fieldLine("transfer-encoding", oneOf(["chunked", "Chunked", "chunked,", " , chunked"])));
   if (connection) lines.push(fieldLine("connection", connection));
   const headers = Buffer.from(shuffled(lines).join(""), "latin1");
 
@@ -102,7 +111,7 @@ function validResponse(): Case {
   const payload = !hasBody ? Buffer.alloc(0) : isChunked ? chunked(content) : content;
   const says = (option: string) => connection?.toLowerCase().includes(option) ?? false;
   const endsWithConnection = hasBody && framing === "close";
-  const isKept = (minorVersion === 1 ? !says("close") : says("keep-alive")) && framing !== "both";
+  const isKept = minorVersion === 1 ? !says("close") && framing !== "both" : says("keep-alive") && !isChunked;
   return {
     bytes: Buffer.concat([Buffer.from(interim.join("") + statusLine, "latin1"), headers, Buffer.from("\r\n"), payload]),
     endsWithConnection,
@@ -144,7 +153,7 @@ function mutated(bytes: Buffer): Buffer {
 // ── What they are, said in another way: by regular expressions over the whole of it ──
 
 const fieldLines = "((?:[!#$%&'*+.^_`|~\\w-]+:[^\\0\\r\\n]*\\r\\n)*)\\r\\n";
-const interimHead = new RegExp(`^HTTP/1\\.\\d 1\\d\\d(?: [^\\0\\r\\n]*)?\\r\\n${fieldLines}`);
+const interimHead = new RegExp(`^HTTP/1\\.\\d 1(?!01)\\d\\d(?: [^\\0\\r\\n]*)?\\r\\n${fieldLines}`);
 const finalHead = new RegExp(`^HTTP/1\\.\\d ([2-5]\\d\\d)(?: [^\\0\\r\\n]*)?\\r\\n${fieldLines}`);
 const chunkSizeLine = /^([\da-f]+)[ \t]*(?:;[^\0\r\n]*)?\r\n/i;
 const trailerSection = new RegExp(`^${fieldLines}`);
@@ -173,7 +182,7 @@ function framingOf(headers: string): { chunked: boolean; length: number | undefi
     [...headers.matchAll(new RegExp(`^${name}:(.*)\r\n`, "gim"))].flatMap(([, value = ""]) => value.split(",").map((member) => member.replace(/^[ \t]+|[ \t]+$/g, "")));
   const codings = members("transfer-encoding");
   const [length, ...others] = members("content-length");
-  if (codings.length > 0 && codings.join().toLowerCase() !== "chunked") return undefined;
+  if (codings.length > 0 && codings.filter((coding) => coding !== "").join().toLowerCase() !== "chunked") return undefined;
   if (length !== undefined && !(/^\d+$/.test(length) && Number(length) <= 1 << 26)) return undefined;
   if (others.some((other) => other !== length)) return undefined;
   return { chunked: codings.length > 0, length: length === undefined ? undefined : Number(length) };
@@ -210,15 +219,19 @@ function fragments(bytes: Buffer): Buffer[] {
 type Outcome = { response: ParsedResponse } | { error: string } | { waits: true };
 
 function parse(pieces: Buffer[], closes: boolean): Outcome {
-  const parser = parseResponse();
+  let incoming: Incoming | undefined;
+  const found = (response: HttpResponse) => ({ response: { ...response, headers: headerSection(response), body: contentOf(response) } });
   try {
-    let step = parser.next();
     for (const piece of pieces) {
-      step = parser.next(new Uint8Array(piece.buffer, piece.byteOffset, piece.length));
-      if (step.done) return { response: step.value };
+      const whole = incoming ? undefined : parseWhole(piece);
+      if (whole) return found(whole);
+      if (incoming) append(incoming, piece);
+      else incoming = createIncoming(piece);
+      const response = parseResponse(incoming, false);
+      if (response) return found(response);
     }
-    if (closes) step = parser.next(null);
-    return step.done ? { response: step.value } : { waits: true };
+    if (!closes) return { waits: true };
+    return found(parseResponse(incoming ?? createIncoming(Buffer.alloc(0)), true)!);
   } catch (error) {
     assert.ok(error instanceof Error && error.name === "Error", `an error of the parser's own: ${error}`);
     assert.match(error.message, /^(malformed response: .+|the connection was closed in the middle of a response)$/s);
