@@ -253,38 +253,55 @@ function marshal(result: unknown): string {
 /**
  * Makes a raw handler of one for web requests, as Hono applications and plain `fetch` functions are.
  *
- * It takes the events of function URLs, API Gateway (REST and HTTP APIs) and Application Load Balancers, and answers each
- * in its own shape; an event that is none of these is reported as `Runtime.UnmarshalError`. Locally it also takes
- * `'GET /path?query'`. Whatever `fetch` throws is an error of the invocation.
+ * It takes the events of function URLs, API Gateway (REST and HTTP APIs), Application Load Balancers and VPC Lattice
+ * (version 2.0), and answers each in its own shape; an event that is none of these, or makes no request, is reported as
+ * `Runtime.UnmarshalError`. Locally it also takes `'GET /path?query'`. Whatever `fetch` throws is an error of the
+ * invocation, and so is what it returns if that is no `Response` that can be sent: `Runtime.MarshalError`.
  *
- * @param fetch Its request has the URL, the header fields and the body that the client sent; the path of a REST API comes
- *   without its stage. `request.signal` is {@link Context.signal}.
+ * @param fetch Its request has the method, the URL, the header fields and the body that the client sent; the path of a
+ *   REST API comes without its stage. `request.signal` is {@link Context.signal}. What else there is, is in {@link WebEnv}.
  * @param options `streaming` sends the response while it is being made, for function URLs in `RESPONSE_STREAM` mode.
  * @throws {TypeError} if `fetch` is not a function.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
  * @see https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
  * @see https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
  * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
+ * @see https://docs.aws.amazon.com/vpc-lattice/latest/ug/lambda-functions.html
  * @example run(http((request) => new Response(`You asked for ${request.url}`)));
+ * @example run(http((request, { event, context }) => Response.json({ url: request.url, event, id: context.awsRequestId })));
  */
 export function http<Event = unknown>(
-  fetch: (request: Request, context: Context, event: Event) => Response | Promise<Response>,
+  fetch: (request: Request, env: WebEnv<Event>) => Response | Promise<Response>,
   { streaming = false }: { streaming?: boolean } = {},
 ): RawHandler {
   if (typeof fetch !== "function") throw new TypeError(`http takes a function, and got ${kindOf(fetch)}`);
-  return (headers, body) =>
-    (async () => {
-      const context = createContext(headers);
-      const event = asWebEvent(unmarshalWebEvent(body));
-      const request = toRequest(event);
-      Object.defineProperty(request, "signal", { get: () => context.signal });
-      const response: unknown = await fetch(request, context, event as Event);
-      if (!(response instanceof Response)) {
-        throw marshalError(`fetch has returned ${kindOf(response)}, not a Response`);
-      }
-      if (streaming) return streamResponse(response, request.method);
-      return stringify(await toResult(response, request.method, event));
-    })();
+  return async (headers, body) => {
+    const context = createContext(headers);
+    const event = unmarshalWebEvent(body);
+    const [request, web] = toRequest(event);
+    Object.defineProperty(request, "signal", { get: () => context.signal });
+    const { requestContext } = event as WebEvent;
+    const response = await fetch(request, { event, context, requestContext, lambdaContext: context } as WebEnv<Event>);
+    checkResponse(response);
+    if (streaming) return streamResponse(response, web.method);
+    return stringify(web.toReply(await toResult(response, web.method), response.statusText));
+  };
+}
+
+/**
+ * What a web handler gets with a request. Its members are those that Hono's adapter for Lambda has in `c.env`, so that
+ * the types and the `getConnInfo` of `hono/aws-lambda` fit.
+ *
+ * @example run(http<{ requestContext: { stage: string } }>((_request, { event }) => new Response(event.requestContext.stage)));
+ */
+export interface WebEnv<Event = unknown> {
+  /** The event as Lambda sent it; in local mode, where it may be a request line, one that is made of that. */
+  event: Event;
+  context: Context;
+  /** That of the event: who sent the request, and what an authorizer has found out. */
+  requestContext: Event extends { requestContext: infer RequestContext } ? RequestContext : unknown;
+  /** The same as `context`. */
+  lambdaContext: Context;
 }
 
 /**
@@ -301,70 +318,177 @@ export function header(headers: Uint8Array, name: string): string | undefined {
 
 // ── Web events: what http makes of them ─────────────────────────────────────────────────────────────────────────────
 
-/** The members that are read here of the four kinds of event. */
-interface WebEvent {
-  httpMethod?: string;
-  path?: string;
-  rawPath?: string;
-  rawQueryString?: string;
-  cookies?: string[];
-  headers?: Record<string, string | undefined> | null;
-  multiValueHeaders?: Record<string, string[] | undefined> | null;
-  queryStringParameters?: Record<string, string | undefined> | null;
-  multiValueQueryStringParameters?: Record<string, string[] | undefined> | null;
-  requestContext: { http?: { method: string }; elb?: unknown; domainName?: string };
-  body?: string | null;
-  isBase64Encoded?: boolean;
-}
-
 /** In local mode the event may be a request line: `GET /path?query`. */
 function unmarshalWebEvent(body: Uint8Array): unknown {
   if (runtimeApi) return unmarshal(body);
-  const requestLine = /^([A-Z]+) (\/[^\s?]*)(?:\?(\S*))?$/;
+  const requestLine = /^([A-Z]+) (\/[^\s?]*)(?:\?(\S*))?\s*$/;
   const [, method, rawPath, rawQueryString = ""] = requestLine.exec(decode(body.subarray(0, 10_000))) ?? [];
-  if (method === undefined) return unmarshal(body);
-  const requestContext = { http: { method, path: rawPath } };
-  return { version: "2.0", rawPath, rawQueryString, headers: { host: "localhost" }, requestContext };
-}
-
-function asWebEvent(value: unknown): WebEvent {
-  if (isObject(value)) {
-    const { requestContext, rawPath, httpMethod, path } = value as { [Member in keyof WebEvent]?: unknown };
-    const http = isObject(requestContext) && "http" in requestContext && requestContext.http;
-    const isVersion2 = isObject(http) && "method" in http && typeof http.method === "string" && typeof rawPath === "string";
-    const isVersion1OrBalancer = isObject(requestContext) && typeof httpMethod === "string" && typeof path === "string";
-    if (isVersion2 || isVersion1OrBalancer) return value as WebEvent;
+  if (method !== undefined) {
+    const requestContext = { http: { method, path: rawPath, sourceIp: "127.0.0.1" } };
+    return { version: "2.0", rawPath, rawQueryString, headers: { host: "localhost" }, requestContext };
   }
-  const expected = "the event of a function URL, of API Gateway (version 1.0 or 2.0), or of an Application Load Balancer";
-  const received = isObject(value) ? `an object with ${Object.keys(value).join(", ") || "no members"}` : kindOf(value);
-  throw runtimeError("Runtime.UnmarshalError", `http expects ${expected}, and got ${received}`);
+  try {
+    return unmarshal(body);
+  } catch (error) {
+    const message = `${describe(error).errorMessage}; nor is it a request line, as in 'GET /path?query'`;
+    throw runtimeError("Runtime.UnmarshalError", message, error);
+  }
 }
 
-/** The version of API Gateway's payload format, of which function URLs use 2.0; or a load balancer. */
-function kindOfEvent({ requestContext }: WebEvent): "2.0" | "1.0" | "alb" {
-  return requestContext.http ? "2.0" : requestContext.elb ? "alb" : "1.0";
+/** Names with one value or several, as header fields and query parameters come. */
+type Values = Record<string, string | null | (string | null)[]> | null;
+
+/** What is the same in events of all kinds. */
+interface WebEvent {
+  headers?: Values;
+  body?: string | null;
+  isBase64Encoded?: boolean;
+  requestContext: { domainName?: string };
 }
 
-function toRequest(event: WebEvent): Request {
-  const headers = requestHeaders(event);
+/** What each kind of event says in its own way, and the reply in its own shape. */
+interface WebRequest {
+  method: string;
+  path: string;
+  query: string;
+  headers: Values | undefined;
+  toReply(result: WebResult, statusText: string): object;
+}
+
+/** The shape that function URLs take, which the others are made from. */
+type WebResult = Awaited<ReturnType<typeof toResult>>;
+
+function readWebEvent(event: unknown): WebRequest {
+  const requestContext = isObject(event) && "requestContext" in event && event.requestContext;
+  if (isObject(requestContext)) {
+    if ("http" in requestContext) return readVersion2(event as Version2);
+    if ("elb" in requestContext) return readBalancer(event as Version1);
+    if ("serviceArn" in requestContext) return readLattice(event as Lattice);
+    if ("httpMethod" in (event as object)) return readVersion1(event as Version1);
+  }
+  const expected = "a function URL, API Gateway (version 1.0 or 2.0), an Application Load Balancer, or VPC Lattice (version 2.0)";
+  const received = isObject(event) ? `an object with ${Object.keys(event).join(", ") || "no members"}` : kindOf(event);
+  throw new TypeError(`http expects that of ${expected}, and got ${received}`);
+}
+
+type Version2 = WebEvent & { rawPath: string; rawQueryString?: string; cookies?: string[]; requestContext: { http: { method: string } } };
+
+/** Of function URLs, and of API Gateway's HTTP APIs. */
+function readVersion2({ rawPath, rawQueryString = "", headers, cookies = [], requestContext }: Version2): WebRequest {
+  return {
+    method: requestContext.http.method,
+    path: rawPath,
+    query: rawQueryString,
+    headers: cookies.length > 0 ? { ...headers, cookie: cookies.join("; ") } : headers,
+    toReply: (result) => result,
+  };
+}
+
+type MultiValueMember = "multiValueHeaders" | "queryStringParameters" | "multiValueQueryStringParameters";
+type Version1 = WebEvent & { httpMethod: string; path: string } & { [Member in MultiValueMember]?: Values };
+
+/** Of API Gateway's REST APIs, which have decoded the query. */
+function readVersion1(event: Version1, encode = percentEncode): WebRequest {
+  return {
+    method: event.httpMethod,
+    path: event.path,
+    query: toQuery({ ...event.queryStringParameters, ...event.multiValueQueryStringParameters }, encode),
+    headers: { ...event.headers, ...event.multiValueHeaders },
+    toReply({ headers, cookies, ...result }) {
+      const multiValueHeaders = Object.entries(headers).map(([name, value]) => [name, [value]]);
+      if (cookies.length > 0) multiValueHeaders.push(["set-cookie", cookies]);
+      return { ...result, multiValueHeaders: Object.fromEntries(multiValueHeaders) };
+    },
+  };
+}
+
+/** Of load balancers, which have left the query as the client sent it. */
+function readBalancer(event: Version1): WebRequest {
+  const request = readVersion1(event, (text) => text);
+  function toReply(result: WebResult, statusText: string): object {
+    const statusDescription = `${result.statusCode} ${statusText}`.trim();
+    if (event.multiValueHeaders) return { ...request.toReply(result, statusText), statusDescription };
+    const { headers, cookies, ...rest } = result;
+    const [cookie, ...lost] = cookies;
+    if (lost.length > 0) {
+      const remedy = "the load balancer needs its multi-value headers enabled to take more than one";
+      log("WARN", undefined, `${lost.length} of the set-cookie fields are lost: ${remedy}`);
+    }
+    return { ...rest, statusDescription, headers: { ...headers, "set-cookie": cookie } };
+  }
+  return { ...request, toReply };
+}
+
+type Lattice = WebEvent & { method: string; path: string; queryStringParameters?: Values };
+
+/** Of VPC Lattice, whose path has the query that the client sent; its documentation shows none. */
+function readLattice({ method, path, headers, queryStringParameters }: Lattice): WebRequest {
+  const [pathOnly = "", ...query] = path.split("?");
+  return {
+    method,
+    path: pathOnly,
+    query: query.length > 0 ? query.join("?") : toQuery(queryStringParameters, percentEncode),
+    headers,
+    toReply({ headers, cookies, ...result }) {
+      return { ...result, headers: { ...headers, "set-cookie": cookies.length > 1 ? cookies : cookies[0] } };
+    },
+  };
+}
+
+function toQuery(parameters: Values | undefined, encode: (text: string) => string): string {
+  const pairs = Object.entries(parameters ?? {}).flatMap(([name, values]) => [values].flat().map((value) => [name, value ?? ""]));
+  return pairs.map((pair) => pair.map(encode).join("=")).join("&");
+}
+
+function percentEncode(text: string): string {
+  return encodeURIComponent(text.replaceAll(/\p{Surrogate}/gu, "\ufffd"));
+}
+
+function toRequest(event: unknown): [Request, WebRequest] {
+  try {
+    const web = readWebEvent(event);
+    return [createRequest(web, event as WebEvent), web];
+  } catch (error) {
+    throw runtimeError("Runtime.UnmarshalError", `the event is not a web request: ${describe(error).errorMessage}`, error);
+  }
+}
+
+function createRequest(web: WebRequest, { requestContext, body: content = null, isBase64Encoded }: WebEvent): Request {
+  const { method, path, query } = web;
+  const token = /^[\w!#$%&'*+.^`|~-]+$/; // RFC 9110, 5.6.2
+  if (typeof method !== "string" || !token.test(method)) throw new TypeError(`its method is ${stringify(method)}, not a token`);
+  if (typeof path !== "string") throw new TypeError(`its path is ${kindOf(path)}, not a string`);
+  if (typeof content !== "string" && content !== null) throw new TypeError(`its body is ${kindOf(content)}, not a string`);
+
+  const headers = toHeaders(web.headers);
   const scheme = headers.get("x-forwarded-proto") === "http" ? "http" : "https";
-  const hosts = [headers.get("host"), event.requestContext.domainName, "localhost"];
-  const host = hosts.find((name) => name && /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d{1,5})?$/i.test(name)); // nothing that is part of a path
-  const path = event.rawPath ?? event.path?.replaceAll(/[?#]/g, encodeURIComponent);
-  const query = queryString(event);
-  const method = event.requestContext.http?.method ?? event.httpMethod ?? "";
-  const content = method === "GET" || method === "HEAD" ? null : (event.body ?? null);
-  const body = content !== null && event.isBase64Encoded ? Uint8Array.fromBase64(content) : content;
-  return new Request(`${scheme}://${host}${path}${query === "" ? "" : `?${query}`}`, { method, headers, body });
+  const host = [headers.get("host"), requestContext.domainName].find(isHost) ?? "localhost";
+  // A path may come decoded. What has a meaning in a URL, or is dropped from one, is encoded again; what is encoded stays so.
+  const target = path.replaceAll(/[?#\\\0-\x20]/g, encodeURIComponent);
+  const search = query && `?${query.replaceAll(/[#\0-\x20]/g, encodeURIComponent)}`;
+  const bytes = content !== null && isBase64Encoded ? Uint8Array.fromBase64(content) : content;
+  const body = method === "GET" || method === "HEAD" ? null : bytes;
+  const request = new Request(`${scheme}://${host}${target.startsWith("/") ? "" : "/"}${target}${search}`, { method, headers, body });
+  return request.method === method ? request : withMethod(request, method);
 }
 
-function requestHeaders({ headers, multiValueHeaders, cookies }: WebEvent): Headers {
-  const result = new Headers();
-  for (const [name, values] of Object.entries({ ...headers, ...multiValueHeaders })) {
-    for (const value of [values].flat()) if (typeof value === "string") result.append(name, toByteString(value));
+/** A client may send anything for a host: what is part of a path, or makes no URL, is none. */
+function isHost(name: string | null | undefined): boolean {
+  return typeof name === "string" && /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d+)?$/i.test(name) && URL.canParse(`https://${name}`);
+}
+
+/** Bun knows a list of methods, and takes each other for GET. */
+function withMethod(request: Request, method: string): Request {
+  const clone = request.clone.bind(request);
+  return Object.defineProperties(request, { method: { value: method }, clone: { value: () => withMethod(clone() as Request, method) } });
+}
+
+function toHeaders(fields: Values | undefined): Headers {
+  const headers = new Headers();
+  for (const [name, values] of Object.entries(fields ?? {})) {
+    for (const value of [values].flat()) if (typeof value === "string") headers.append(name, toByteString(value));
   }
-  if (cookies && cookies.length > 0) result.set("cookie", toByteString(cookies.join("; ")));
-  return result;
+  return headers;
 }
 
 /** In web headers a character is a byte; what does not fit is sent as the bytes of its UTF-8. */
@@ -373,43 +497,11 @@ function toByteString(value: string): string {
   return Array.from(encode(value), (byte) => String.fromCharCode(byte)).join("");
 }
 
-function queryString(event: WebEvent): string {
-  if (event.rawQueryString !== undefined) return event.rawQueryString;
-  // API Gateway has decoded names and values, a load balancer has not.
-  const encode = kindOfEvent(event) === "alb" ? (text: string) => text : encodeURIComponent;
-  const parameters = Object.entries({ ...event.queryStringParameters, ...event.multiValueQueryStringParameters });
-  const pairs = parameters.flatMap(([name, values]) => [values].flat().map((value) => [name, value ?? ""] as const));
-  return pairs.map(([name, value]) => `${encode(name)}=${encode(value)}`).join("&");
-}
-
-async function toResult(response: Response, method: string, event: WebEvent): Promise<object> {
-  const { status, statusText } = response;
-  const headers = joinedHeaders(response);
-  const cookies = response.headers.getSetCookie();
-  const body = hasBody(response, method) ? await toResultBody(response, headers) : { body: "", isBase64Encoded: false };
-  const result = { statusCode: status, ...body };
-  const kind = kindOfEvent(event);
-  if (kind === "2.0") return { ...result, headers, cookies };
-
-  const multiValueHeaders: Record<string, string[]> = {};
-  for (const [name, value] of Object.entries(headers)) multiValueHeaders[name] = [value];
-  if (cookies.length > 0) multiValueHeaders["set-cookie"] = cookies;
-  if (kind === "1.0") return { ...result, multiValueHeaders };
-
-  const statusDescription = `${status} ${statusText}`.trim();
-  if (event.multiValueHeaders) return { ...result, statusDescription, multiValueHeaders };
-  const [cookie, ...lost] = cookies;
-  if (cookie !== undefined) headers["set-cookie"] = cookie;
-  if (lost.length > 0) {
-    const remedy = "the load balancer needs its multi-value headers enabled to take more than one";
-    log("WARN", undefined, `${lost.length} of the set-cookie fields are lost: ${remedy}`);
-  }
-  return { ...result, statusDescription, headers };
-}
-
-/** The header fields by name, but for `set-cookie`, the only one whose values cannot be joined. */
-function joinedHeaders({ headers }: Response): Record<string, string> {
-  return Object.fromEntries([...headers].filter(([name]) => name !== "set-cookie"));
+function checkResponse(response: unknown): asserts response is Response {
+  if (!(response instanceof Response)) throw marshalError(`fetch has returned ${kindOf(response)}, not a Response`);
+  const { status } = response;
+  if (status >= 200 && status <= 599) return;
+  throw marshalError(`fetch has returned a Response of status ${status}${status === 0 ? " (Response.error)" : ""}, not of 200 to 599`);
 }
 
 /**
@@ -417,17 +509,21 @@ function joinedHeaders({ headers }: Response): Record<string, string> {
  *
  * Bun gives a body that is made of a string no content type, so one without is text if it is UTF-8.
  */
-async function toResultBody(
-  response: Response,
-  headers: Record<string, string>,
-): Promise<{ body: string; isBase64Encoded: boolean }> {
-  const bytes = await response.bytes();
-  const { "content-type": type = "text/plain;charset=utf-8", "content-encoding": coding = "identity" } = headers;
+async function toResult(response: Response, method: string) {
+  const head = toHead(response);
+  const bytes = sendsBody(response, method) ? await response.bytes() : undefined;
+  if (!bytes?.length) return { ...head, body: "", isBase64Encoded: false };
+  const { "content-type": type = "text/plain;charset=utf-8", "content-encoding": coding = "identity" } = head.headers;
   const textTypes = /^text\/|^application\/(?:json|javascript|xml|x-www-form-urlencoded|graphql)\b|\+(?:json|xml)\b/i;
-  const isText = textTypes.test(type);
-  const text = isText && coding.toLowerCase() === "identity" ? utf8Text(bytes) : undefined;
-  headers["content-type"] ??= text === undefined ? "application/octet-stream" : type;
-  return text === undefined ? { body: bytes.toBase64(), isBase64Encoded: true } : { body: text, isBase64Encoded: false };
+  const text = textTypes.test(type) && coding.toLowerCase() === "identity" ? utf8Text(bytes) : undefined;
+  head.headers["content-type"] ??= text === undefined ? "application/octet-stream" : type;
+  return { ...head, body: text ?? bytes.toBase64(), isBase64Encoded: text === undefined };
+}
+
+/** Status and header fields; `set-cookie` is the only one whose values cannot be joined. */
+function toHead({ status, headers }: Response) {
+  const fields = [...headers].filter(([name]) => name !== "set-cookie");
+  return { statusCode: status, headers: Object.fromEntries(fields), cookies: headers.getSetCookie() };
 }
 
 function utf8Text(bytes: Uint8Array): string | undefined {
@@ -438,22 +534,23 @@ function utf8Text(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** Whether a body is to be sent; one that is not is cancelled, since nobody will read it. */
-function hasBody({ status, body }: Response, method: string): boolean {
-  if (body === null) return false;
-  if (method !== "HEAD" && status !== 204 && status !== 304) return true;
-  void cancelled(current(), () => body.cancel());
-  return false;
+/** Whether the body is to be sent; one that is not is cancelled, since nobody will read it. */
+function sendsBody(response: Response, method: string): boolean {
+  if (method === "HEAD" || response.status === 204 || response.status === 304) {
+    void cancelled(current(), () => response.body?.cancel());
+    return false;
+  }
+  if (response.bodyUsed) throw new TypeError("the body of the Response that fetch has returned was already used; return a clone made before");
+  return true;
 }
 
 /** A prelude with status and header fields, eight NUL bytes, and the body. */
 function streamResponse(response: Response, method: string): Streamed {
-  const headers = joinedHeaders(response);
-  const body = hasBody(response, method) ? response.body : null;
-  if (body) headers["content-type"] ??= "application/octet-stream";
-  const prelude = stringify({ statusCode: response.status, headers, cookies: response.headers.getSetCookie() });
+  const head = toHead(response);
+  const body = sendsBody(response, method) ? response.body : null;
+  if (body) head.headers["content-type"] ??= "application/octet-stream";
   async function* chunks(): AsyncGenerator<Bytes> {
-    yield `${prelude}${"\0".repeat(8)}`;
+    yield `${stringify(head)}${"\0".repeat(8)}`;
     if (body) yield* body;
   }
   return { contentType: "application/vnd.awslambda.http-integration-response", body: chunks() };

@@ -1,7 +1,18 @@
 /** What the types of runtime.ts accept and refuse: checked by tsc, never run. */
-import type { APIGatewayProxyEventV2, Context as LambdaContext, Handler, SQSBatchResponse, SQSHandler } from "aws-lambda";
+import type {
+  ALBEvent,
+  APIGatewayProxyEvent,
+  APIGatewayProxyEventV2,
+  APIGatewayProxyEventV2WithJWTAuthorizer,
+  Context as LambdaContext,
+  Handler,
+  LambdaFunctionURLEvent,
+  SQSBatchResponse,
+  SQSHandler,
+} from "aws-lambda";
 import { Hono } from "hono";
-import { header, http, json, run, type Bytes, type Context, type RawHandler, type Reply, type Streamed } from "../runtime.ts";
+import { getConnInfo, type ApiGatewayRequestContextV2, type LambdaContext as HonoContext, type LambdaEvent } from "hono/aws-lambda";
+import { header, http, json, run, type Bytes, type Context, type RawHandler, type Reply, type Streamed, type WebEnv } from "../runtime.ts";
 
 // A handler that is typed with @types/aws-lambda is accepted unchanged.
 declare const handler: Handler<APIGatewayProxyEventV2, { statusCode: number }>;
@@ -25,12 +36,29 @@ run(json<{ id: number }, string>((event) => event.id));
 // @ts-expect-error: there is no such member
 run(json((_event, context) => context.nothing));
 
-// Web handlers are functions of a request, and may want the context and the event, typed or not.
+// Web handlers are functions of a request, and may want the event and the context; the event is typed or not.
 const app = new Hono();
 run(http(app.fetch));
 run(http(() => new Response("text")));
-run(http(async (request, context, event) => Response.json([request.url, context.awsRequestId, typeof event]), { streaming: true }));
-run(http((_request, _context, event: APIGatewayProxyEventV2) => new Response(event.rawPath)));
+run(http(async (request, { event, context }) => Response.json([request.url, context.awsRequestId, typeof event]), { streaming: true }));
+run(http((_request, { event }: WebEnv<LambdaFunctionURLEvent>) => new Response(event.requestContext.http.sourceIp)));
+run(http<APIGatewayProxyEvent>((_request, { requestContext }) => new Response(requestContext.identity.sourceIp)));
+run(http<APIGatewayProxyEventV2WithJWTAuthorizer>((_request, { requestContext }) => Response.json(requestContext.authorizer.jwt.claims.sub)));
+run(http<ALBEvent>((_request, { requestContext }) => new Response(requestContext.elb.targetGroupArn)));
+run(http((_request, { lambdaContext, requestContext }) => new Response(lambdaContext.awsRequestId satisfies string, requestContext satisfies unknown as {})));
+// @ts-expect-error: nothing is known of an event without a type
+run(http((_request, { event }) => new Response(event.rawPath)));
+// @ts-expect-error: there is no such member
+run(http((_request, { nothing }) => new Response(nothing)));
+
+// What http gives fits what Hono's own adapter for Lambda gives, by Hono's types and by those of runtime.ts.
+type LambdaBindings = { event: LambdaEvent; lambdaContext: HonoContext; requestContext: ApiGatewayRequestContextV2 };
+const bound = new Hono<{ Bindings: LambdaBindings }>();
+bound.get("/", (c) => c.json([getConnInfo(c).remote.address, c.env.lambdaContext.awsRequestId, c.env.requestContext.http.sourceIp]));
+run(http(bound.fetch));
+run(http(new Hono<{ Bindings: WebEnv<APIGatewayProxyEventV2> }>().get("/", (c) => c.text(c.env.event.requestContext.http.sourceIp)).fetch));
+declare const env: WebEnv<LambdaEvent>;
+env satisfies { event: LambdaEvent; lambdaContext: HonoContext };
 // @ts-expect-error: a Response is wanted
 run(http(() => "text"));
 

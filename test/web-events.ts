@@ -13,7 +13,15 @@ export interface WebRequest {
   body?: string | Buffer;
 }
 
-const common: [string, string][] = [["host", "example.com"], ["x-forwarded-proto", "https"], ["x-forwarded-port", "443"]];
+/** Who sent the request, as the service tells it; what came before in `x-forwarded-for` the client may have made up. */
+export const sourceIp = "192.0.2.1";
+
+const common: [string, string][] = [
+  ["host", "example.com"],
+  ["x-forwarded-for", `198.51.100.7, ${sourceIp}`],
+  ["x-forwarded-proto", "https"],
+  ["x-forwarded-port", "443"],
+];
 
 const payload = ({ body }: WebRequest, absent: null | "" | undefined) =>
   body === undefined
@@ -45,7 +53,7 @@ export function functionUrl(request: WebRequest): WebEvent {
       accountId: "123456789012",
       apiId: "id",
       domainName: "id.lambda-url.us-west-2.on.aws",
-      http: { method, path, protocol: "HTTP/1.1", sourceIp: "192.0.2.1", userAgent: "agent" },
+      http: { method, path, protocol: "HTTP/1.1", sourceIp, userAgent: "agent" },
       requestId: "id",
       routeKey: "$default",
       stage: "$default",
@@ -76,7 +84,7 @@ export function restApi(request: WebRequest): WebEvent {
     multiValueQueryStringParameters: query ? grouped(query) : null,
     pathParameters: { proxy: path.slice(1) },
     stageVariables: null,
-    requestContext: { accountId: "123456789012", apiId: "id", domainName: "id.execute-api.us-east-1.amazonaws.com", httpMethod: method, path: `/prod${path}`, protocol: "HTTP/1.1", requestId: "id=", resourcePath: "/{proxy+}", stage: "prod" },
+    requestContext: { accountId: "123456789012", apiId: "id", domainName: "id.execute-api.us-east-1.amazonaws.com", httpMethod: method, identity: { sourceIp, userAgent: "agent" }, path: `/prod${path}`, protocol: "HTTP/1.1", requestId: "id=", resourcePath: "/{proxy+}", stage: "prod" },
     ...payload(request, null),
   };
 }
@@ -101,4 +109,28 @@ export function albMultiValue(request: WebRequest): WebEvent {
   const { headers: _, queryStringParameters: __, ...rest } = alb(request);
   const fields: [string, string][] = [...common, ...headers, ...(cookies ? [["cookie", cookies.join("; ")] as [string, string]] : [])];
   return { ...rest, multiValueHeaders: grouped(fields), multiValueQueryStringParameters: grouped(encoded(query)) };
+}
+
+/** https://docs.aws.amazon.com/vpc-lattice/latest/ug/lambda-functions.html (version 2.0); the path of a real one has the query. */
+export function lattice(request: WebRequest): WebEvent {
+  const { method = "GET", path = "/", query = [], headers = [], cookies } = request;
+  const fields: [string, string][] = [...common, ...headers, ...(cookies ? [["cookie", cookies.join("; ")] as [string, string]] : [])];
+  const search = encoded(query).map((pair) => pair.join("=")).join("&");
+  const arn = (what: string) => `arn:aws:vpc-lattice:us-east-2:123456789012:${what}`;
+  return {
+    version: "2.0",
+    path: search ? `${path}?${search}` : path,
+    method,
+    headers: grouped(fields),
+    queryStringParameters: grouped(query),
+    requestContext: {
+      serviceNetworkArn: arn("servicenetwork/sn-0bf3f2882e9cc805a"),
+      serviceArn: arn("service/svc-0a40eebed65f8d69c"),
+      targetGroupArn: arn("targetgroup/tg-6d0ecf831eec9f09"),
+      identity: { sourceVpcArn: "arn:aws:ec2:us-east-2:123456789012:vpc/vpc-0b8276c84697e7339", type: "AWS_IAM", principal: "arn:aws:iam::123456789012:role/role" },
+      region: "us-east-2",
+      timeEpoch: "1690497599177430",
+    },
+    ...payload(request, undefined),
+  };
 }

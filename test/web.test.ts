@@ -4,9 +4,9 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { accepted, event } from "./runtime-api.ts";
 import { executable, runLocally, Sandbox } from "./sandbox.ts";
-import { alb, albMultiValue, functionUrl, httpApi, restApi, type WebEvent } from "./web-events.ts";
+import { alb, albMultiValue, functionUrl, httpApi, lattice, restApi, sourceIp, type WebEvent } from "./web-events.ts";
 
-const kinds = { functionUrl, httpApi, restApi, alb, albMultiValue };
+const kinds = { functionUrl, httpApi, restApi, alb, albMultiValue, lattice };
 
 interface Seen {
   method: string;
@@ -50,13 +50,13 @@ test("scheme and host are those of the event", async () => {
   assert.equal(await withHeaders(functionUrl, {}), "https://id.lambda-url.us-west-2.on.aws/p");
 });
 
-for (const host of ["a.com/admin?", "a.com#", "user@evil.com", ""]) {
-  test(`a Host of ${JSON.stringify(host)} does not become a part of the path`, async () => {
-    await using sandbox = await Sandbox.start("web");
-    const { url } = await seen(sandbox, { ...functionUrl({ path: "/public" }), headers: { host, "x-forwarded-proto": "https,http" } });
-    assert.equal(url, "https://id.lambda-url.us-west-2.on.aws/public");
-  });
-}
+test("of VPC Lattice the query is that of the path, and without one the parameters", async () => {
+  await using sandbox = await Sandbox.start("web");
+  const { url } = await seen(sandbox, { ...lattice({ path: "/a%20b" }), path: "/a%20b?x=%2B&y=?&x", queryStringParameters: { x: ["+", ""], y: ["?"] } });
+  assert.equal(url, "https://example.com/a%20b?x=%2B&y=?&x");
+  const documented = await seen(sandbox, { ...lattice({ path: "/" }), queryStringParameters: { x: ["a b", "&"], y: ["=#"] } });
+  assert.equal(documented.url, "https://example.com/?x=a%20b&x=%26&y=%3D%23");
+});
 
 test("empty multi-value members and null values are as if they were not there", async () => {
   await using sandbox = await Sandbox.start("web");
@@ -113,6 +113,7 @@ test("a response goes out with status, header fields and cookies in the shape of
   assert.deepEqual(await result(sandbox, httpApi({ path })), { ...rest, headers, cookies });
   assert.deepEqual(await result(sandbox, restApi({ path })), { ...rest, multiValueHeaders });
   assert.deepEqual(await result(sandbox, albMultiValue({ path })), { ...rest, statusDescription: "200", multiValueHeaders });
+  assert.deepEqual(await result(sandbox, lattice({ path })), { ...rest, headers: { ...headers, "set-cookie": cookies } });
   assert.deepEqual(await result(sandbox, alb({ path })), { ...rest, statusDescription: "200", headers: { ...headers, "set-cookie": cookies[0] } });
   const { stderr } = await sandbox.stop();
   assert.match(stderr, /^\S+\t\tWARN\t1 of the set-cookie fields are lost: [^\n]*\n$/);
@@ -164,25 +165,132 @@ test("what fetch throws is an error of the invocation", async () => {
   assert.equal(report.headers.get("lambda-runtime-function-error-type"), "Function.RangeError");
 });
 
-test("what is no Response is an error of the invocation", async () => {
-  await using sandbox = await Sandbox.start("web");
-  const report = await sandbox.invoke({ body: JSON.stringify(functionUrl({ path: "/nothing" })), expect: "error" });
-  assert.match(report.body.toString(), /"errorMessage":"fetch has returned undefined, not a Response","errorType":"Runtime.MarshalError"/);
+test("fetch gets the event and the context, by the names that Hono's adapter for Lambda gives them", async () => {
+  await using sandbox = await Sandbox.start("web-env");
+  for (const [kind, make] of Object.entries(kinds)) {
+    const event = make({ path: "/p", query: [["q", "1"]], cookies: ["a=1"] });
+    const reply = await sandbox.invoke({ id: kind, body: JSON.stringify(event) });
+    const { body } = JSON.parse(reply.body.toString());
+    assert.deepEqual(JSON.parse(body), { event, requestContext: event.requestContext, id: kind, isSame: true }, kind);
+  }
 });
 
-for (const [body, received] of [
-  ['{"Records":[]}', "an object with Records"],
-  ["{}", "an object with no members"],
-  ['{"requestContext":{}}', "an object with requestContext"],
-  ["null", "null"],
-  ["1", "number"],
-] as const) {
-  test(`an event that is none of them (${body}) is refused with what was expected`, async () => {
-    await using sandbox = await Sandbox.start("web");
-    const report = await sandbox.invoke({ body, expect: "error" });
-    const { errorType, errorMessage } = JSON.parse(report.body.toString());
-    assert.equal(errorType, "Runtime.UnmarshalError");
-    assert.equal(errorMessage, `http expects the event of a function URL, of API Gateway (version 1.0 or 2.0), or of an Application Load Balancer, and got ${received}`);
+const refused = (received: string) =>
+  "http expects that of a function URL, API Gateway (version 1.0 or 2.0), an Application Load Balancer, " +
+  `or VPC Lattice (version 2.0), and got ${received}`;
+const url = functionUrl({ path: "/p" });
+const domain = "https://id.lambda-url.us-west-2.on.aws";
+const withMethod = (method: unknown, body?: string) => ({ ...url, ...(body ? { body } : {}), requestContext: { http: { method } } });
+const withHeaders = (headers: unknown) => ({ ...url, headers });
+
+/** What a client may send, and what whoever may invoke the function can make up: what the handler sees, or the error. */
+const hostile: [name: string, event: unknown, seen: Partial<Seen> | { error: string }][] = [
+  // Paths
+  ["a # that was %23", { ...url, rawPath: "/orders#", rawQueryString: "x=1" }, { url: "https://example.com/orders%23?x=1" }],
+  ["a ? that was %3F", { ...url, rawPath: "/orders?admin", rawQueryString: "x=1" }, { url: "https://example.com/orders%3Fadmin?x=1" }],
+  ["a \\ that was %5C", { ...url, rawPath: "/public\\..\\admin" }, { url: "https://example.com/public%5C..%5Cadmin" }],
+  ["white space that a URL drops", { ...url, rawPath: "/a\tb\n " }, { url: "https://example.com/a%09b%0A%20" }],
+  ["what is still encoded", { ...url, rawPath: "/%2F%3f%23%25" }, { url: "https://example.com/%2F%3f%23%25" }],
+  ["characters beyond ASCII", { ...url, rawPath: "/grün\ud800" }, { url: "https://example.com/gr%C3%BCn%EF%BF%BD" }],
+  ["the path *", { ...url, rawPath: "*" }, { url: "https://example.com/*" }],
+  ["a path that would move the host", { ...url, rawPath: "@evil.com/" }, { url: "https://example.com/@evil.com/" }],
+  ["a path that would extend the host", { ...url, rawPath: ".evil.com/" }, { url: "https://example.com/.evil.com/" }],
+  ["a path that would be a port", { ...url, rawPath: ":80/" }, { url: "https://example.com/:80/" }],
+  ["a path of two slashes", { ...url, rawPath: "//evil.com/x" }, { url: "https://example.com//evil.com/x" }],
+  ["an empty path", { ...url, rawPath: "" }, { url: "https://example.com/" }],
+  ["a # in the path of a REST API", { ...restApi({ path: "/p" }), path: "p?#" }, { url: "https://example.com/p%3F%23" }],
+  ["a # in the path of a load balancer", { ...alb({ path: "/p" }), path: "p?#" }, { url: "https://example.com/p%3F%23" }],
+  ["a # in the path of VPC Lattice", { ...lattice({ path: "/p" }), path: "p#?#" }, { url: "https://example.com/p%23?%23" }],
+  ["no path", { ...url, rawPath: undefined }, { error: "its path is undefined, not a string" }],
+  // Queries
+  ["a # in the query", { ...url, rawQueryString: "a=#b&c=1 " }, { url: "https://example.com/p?a=%23b&c=1%20" }],
+  ["half a surrogate pair in the query", { ...restApi({ path: "/p" }), multiValueQueryStringParameters: { a: ["\ud800"] } }, { url: "https://example.com/p?a=%EF%BF%BD" }],
+  ["a # in the query of a load balancer", { ...alb({ path: "/p" }), queryStringParameters: { a: "#b" } }, { url: "https://example.com/p?a=%23b" }],
+  // Hosts
+  ...["a.com/admin?", "a.com#", "user@evil.com", "", "example.com:99999", "256.1.1.1", "[:::]", "xn--", "a.com, b.com", "a b"].map(
+    (host): (typeof hostile)[number] => [`the Host ${JSON.stringify(host)}`, withHeaders({ host }), { url: `${domain}/p` }],
+  ),
+  ["a Host that is an IPv6 address", withHeaders({ host: "[::1]:8080" }), { url: "https://[::1]:8080/p" }],
+  ["a scheme of the client's", withHeaders({ host: "a.com", "x-forwarded-proto": "https,http" }), { url: "https://a.com/p" }],
+  ["no host at all", { ...alb({ path: "/p" }), headers: null }, { url: "https://localhost/p" }],
+  // Methods
+  ...["BREW", "VIEW", "TRACK", "get", "Delete", "patch", "constructor", "M-SEARCH", "A!#$%&'*+.^_`|~9"].map(
+    (method): (typeof hostile)[number] => [`the method ${method}`, withMethod(method, "text"), { method, body: "text" }],
+  ),
+  ...["F OO", "", "GÉT", "GET\n", null, undefined, 1].map(
+    (method): (typeof hostile)[number] => [`the method ${JSON.stringify(method)}`, withMethod(method), { error: `its method is ${JSON.stringify(method)}, not a token` }],
+  ),
+  // Header fields and cookies
+  ["a field that is named __proto__", JSON.stringify(url).replace('"host"', '"__proto__":"1","host"'), { url: "https://example.com/p" }],
+  ["cookies in fields of their own", { ...albMultiValue({ path: "/p" }), multiValueHeaders: { cookie: ["a=1", "b=2"] } }, { headers: [["cookie", "a=1; b=2"]] }],
+  ["values that are no strings", withHeaders({ a: 1, b: null, c: ["x", {}], d: "y" }), { headers: [["c", "x"], ["d", "y"]] }],
+  ["fields that are no object", withHeaders(null), { headers: [] }],
+  ["a name that is none", withHeaders({ "a b": "x" }), { error: "Invalid header name: 'a b'" }],
+  ["a line feed in a value", withHeaders({ a: "x\ny" }), { error: "Header 'a' has invalid value: 'x\ny'" }],
+  ["cookies that are no list", { ...url, cookies: 1 }, { url: "https://example.com/p" }],
+  // Bodies
+  ["a body that is no string", { ...withMethod("POST"), body: { a: 1 } }, { error: "its body is object, not a string" }],
+  ["a body that is no base64", { ...withMethod("POST"), body: "%", isBase64Encoded: true }, { error: "" }],
+  // Other events
+  ["the event of a queue", { Records: [] }, { error: refused("an object with Records") }],
+  ["an empty object", {}, { error: refused("an object with no members") }],
+  ["an empty requestContext", { requestContext: {} }, { error: refused("an object with requestContext") }],
+  ["a requestContext that is none", { requestContext: 1, rawPath: "/" }, { error: refused("an object with requestContext, rawPath") }],
+  ["a WebSocket's event", { requestContext: { connectionId: "id", eventType: "MESSAGE" }, body: "text" }, { error: refused("an object with requestContext, body") }],
+  ["VPC Lattice's version 1", { raw_path: "/", method: "GET", headers: {} }, { error: refused("an object with raw_path, method, headers") }],
+  ["an http that is null", { rawPath: "/", requestContext: { http: null } }, { error: "" }],
+  ["a VPC Lattice event without a path", { ...lattice({}), path: null }, { error: "" }],
+  ["null", null, { error: refused("null") }],
+  ["a number", 1, { error: refused("number") }],
+];
+
+test("a hostile event makes the request that it is, or a Runtime.UnmarshalError, and nothing else", async () => {
+  await using sandbox = await Sandbox.start("web");
+  const wrong: unknown[] = [];
+  for (const [name, hostileEvent, expected] of hostile) {
+    const next = await sandbox.api.request("GET", "/invocation/next");
+    await next.send(event({ body: typeof hostileEvent === "string" ? hostileEvent : JSON.stringify(hostileEvent) }));
+    const posted = await sandbox.api.anyRequest();
+    await posted.send(accepted);
+    const answer = JSON.parse(posted.body.toString());
+    if ("error" in expected) {
+      const start = `the event is not a web request: ${expected.error}`;
+      if (answer.errorType !== "Runtime.UnmarshalError" || !answer.errorMessage.startsWith(start)) wrong.push([name, answer]);
+    } else {
+      const request: Seen = answer.statusCode === 200 ? JSON.parse(answer.body) : answer;
+      const relevant = Object.fromEntries(Object.keys(expected).map((key) => [key, request[key as keyof Seen]]));
+      if (JSON.stringify(relevant) !== JSON.stringify(expected)) wrong.push([name, answer]);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test("a clone of a request has its method, whatever that is", async () => {
+  await using sandbox = await Sandbox.start("web");
+  for (const method of ["BREW", "PUT"]) {
+    const { body } = await result(sandbox, functionUrl({ method, path: "/clone" }));
+    assert.deepEqual(JSON.parse(body), { clone: method, cloneOfClone: method });
+  }
+});
+
+for (const mode of ["buffered", "streaming"]) {
+  test(`what fetch returns that cannot be sent is an error of the invocation, never a reply (${mode})`, async () => {
+    await using sandbox = await Sandbox.start("web-answers", { _HANDLER: mode });
+    const used = "the body of the Response that fetch has returned was already used; return a clone made before";
+    for (const [path, errorType, errorMessage] of [
+      ["/nothing", "Runtime.MarshalError", "fetch has returned undefined, not a Response"],
+      ["/text", "Runtime.MarshalError", "fetch has returned string, not a Response"],
+      ["/used", "TypeError", used],
+      ["/locked", "TypeError", used],
+      ["/partly-read", "TypeError", used],
+      ["/error", "Runtime.MarshalError", "fetch has returned a Response of status 0 (Response.error), not of 200 to 599"],
+      ["/101", "Runtime.MarshalError", "fetch has returned a Response of status 101, not of 200 to 599"],
+      ["/600", "Runtime.MarshalError", "fetch has returned a Response of status 600, not of 200 to 599"],
+    ] as const) {
+      const report = await sandbox.invoke({ body: JSON.stringify(functionUrl({ path })), expect: "error" });
+      const answer = JSON.parse(report.body.toString());
+      assert.deepEqual([answer.errorType, answer.errorMessage], [errorType, errorMessage], path);
+    }
   });
 }
 
@@ -190,6 +298,14 @@ test("in local mode a request line is an event", async () => {
   const { stdout, stderr } = await runLocally("web", ["GET /path?a=1&b"]);
   assert.equal(JSON.parse(JSON.parse(stdout || stderr).body).url, "https://localhost/path?a=1&b");
 });
+
+for (const line of ["POST /path body", "get /path", "GET path", "/path"]) {
+  test(`in local mode what is nearly a request line (${line}) is answered with what one looks like`, async () => {
+    const { status, stdout, stderr } = await runLocally("web", [line]);
+    assert.deepEqual([status, stdout], [1, ""]);
+    assert.match(stderr, /the event is not JSON: .*; nor is it a request line, as in 'GET \/path\?query'/);
+  });
+}
 
 // ── Streaming ──
 
@@ -247,6 +363,24 @@ test("a Hono application answers with its routes, parameters, forms and cookies"
     const form = await result(sandbox, make({ method: "POST", path: "/form", headers: [["content-type", "application/x-www-form-urlencoded"]], body: "field=gr%C3%BCn" }));
     assert.equal(form.body, "grün");
     assert.equal((await result(sandbox, make({ path: "/nowhere" }))).statusCode, 404);
+  }
+});
+
+test("a Hono application gets what Hono's own adapter gives it, so getConnInfo knows the client", async () => {
+  await using sandbox = await Sandbox.start("hono", { _HANDLER: "buffered" });
+  for (const [kind, make] of Object.entries(kinds)) {
+    const reply = await sandbox.invoke({ id: kind, body: JSON.stringify(make({ path: "/client" })) });
+    assert.deepEqual(JSON.parse(JSON.parse(reply.body.toString()).body), { address: sourceIp, id: kind }, kind);
+    const event = make({ path: "/event" });
+    assert.deepEqual(JSON.parse((await result(sandbox, event)).body), event, kind);
+  }
+});
+
+test("a Hono application routes a method that Bun does not know", async () => {
+  await using sandbox = await Sandbox.start("hono", { _HANDLER: "buffered" });
+  for (const [kind, make] of Object.entries(kinds)) {
+    assert.equal((await result(sandbox, make({ method: "BREW", path: "/pot", body: "coffee" }))).body, "BREW coffee", kind);
+    assert.equal((await result(sandbox, make({ method: "GET", path: "/pot" }))).statusCode, 404, kind);
   }
 });
 

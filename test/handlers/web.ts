@@ -17,7 +17,7 @@ const routes: Record<string, (request: Request) => Response | Promise<Response>>
   "/throw": () => {
     throw new RangeError("in fetch");
   },
-  "/nothing": () => undefined as unknown as Response,
+  "/clone": (request) => Response.json({ clone: request.clone().method, cloneOfClone: request.clone().clone().method }),
   "/signal": async ({ signal }) => {
     await new Promise((resolve) => signal.addEventListener("abort", resolve));
     return new Response(signal.reason.name);
