@@ -336,7 +336,7 @@ function unmarshalWebEvent(body: Uint8Array): unknown {
 }
 
 /** Names with one value or several, as header fields and query parameters come. */
-type Values = Record<string, string | null | (string | null)[]> | null;
+type Values = Record<string, string | null | (string | null)[]> | null | undefined;
 
 /** What is the same in events of all kinds. */
 interface WebEvent {
@@ -346,25 +346,24 @@ interface WebEvent {
   requestContext: { domainName?: string };
 }
 
-/** What each kind of event says in its own way, and the reply in its own shape. */
+/** What each kind of event says in its own way, and how to say the reply in that way. */
 interface WebRequest {
   method: string;
   path: string;
   query: string;
-  headers: Values | undefined;
+  headers: Values;
   toReply(result: WebResult, statusText: string): object;
 }
 
-/** The shape that function URLs take, which the others are made from. */
+/** A reply as function URLs take it; those of the other kinds are made of it. */
 type WebResult = Awaited<ReturnType<typeof toResult>>;
 
 function readWebEvent(event: unknown): WebRequest {
-  const requestContext = isObject(event) && "requestContext" in event && event.requestContext;
-  if (isObject(requestContext)) {
-    if ("http" in requestContext) return readVersion2(event as Version2);
-    if ("elb" in requestContext) return readBalancer(event as Version1);
-    if ("serviceArn" in requestContext) return readLattice(event as Lattice);
-    if ("httpMethod" in (event as object)) return readVersion1(event as Version1);
+  if (isObject(event) && "requestContext" in event && isObject(event.requestContext)) {
+    if ("http" in event.requestContext) return readVersion2(event as Version2);
+    if ("elb" in event.requestContext) return readBalancer(event as Version1);
+    if ("serviceArn" in event.requestContext) return readLattice(event as Lattice);
+    if ("httpMethod" in event) return readVersion1(event as Version1);
   }
   const expected = "a function URL, API Gateway (version 1.0 or 2.0), an Application Load Balancer, or VPC Lattice (version 2.0)";
   const received = isObject(event) ? `an object with ${Object.keys(event).join(", ") || "no members"}` : kindOf(event);
@@ -373,7 +372,7 @@ function readWebEvent(event: unknown): WebRequest {
 
 type Version2 = WebEvent & { rawPath: string; rawQueryString?: string; cookies?: string[]; requestContext: { http: { method: string } } };
 
-/** Of function URLs, and of API Gateway's HTTP APIs. */
+/** The event of a function URL, or of an HTTP API of API Gateway. */
 function readVersion2({ rawPath, rawQueryString = "", headers, cookies = [], requestContext }: Version2): WebRequest {
   return {
     method: requestContext.http.method,
@@ -387,7 +386,7 @@ function readVersion2({ rawPath, rawQueryString = "", headers, cookies = [], req
 type MultiValueMember = "multiValueHeaders" | "queryStringParameters" | "multiValueQueryStringParameters";
 type Version1 = WebEvent & { httpMethod: string; path: string } & { [Member in MultiValueMember]?: Values };
 
-/** Of API Gateway's REST APIs, which have decoded the query. */
+/** The event of a REST API of API Gateway, which has decoded the query, or of an HTTP API that is set to this version. */
 function readVersion1(event: Version1, encode = percentEncode): WebRequest {
   return {
     method: event.httpMethod,
@@ -402,7 +401,7 @@ function readVersion1(event: Version1, encode = percentEncode): WebRequest {
   };
 }
 
-/** Of load balancers, which have left the query as the client sent it. */
+/** The event of a load balancer, which has left the query as the client sent it. */
 function readBalancer(event: Version1): WebRequest {
   const request = readVersion1(event, (text) => text);
   function toReply(result: WebResult, statusText: string): object {
@@ -421,13 +420,13 @@ function readBalancer(event: Version1): WebRequest {
 
 type Lattice = WebEvent & { method: string; path: string; queryStringParameters?: Values };
 
-/** Of VPC Lattice, whose path has the query that the client sent; its documentation shows none. */
+/** The event of VPC Lattice. Its path comes with the query that the client sent, which its documentation does not say. */
 function readLattice({ method, path, headers, queryStringParameters }: Lattice): WebRequest {
-  const [pathOnly = "", ...query] = path.split("?");
+  const [, beforeQuery = path, query = toQuery(queryStringParameters, percentEncode)] = /^(.*?)\?(.*)$/s.exec(path) ?? [];
   return {
     method,
-    path: pathOnly,
-    query: query.length > 0 ? query.join("?") : toQuery(queryStringParameters, percentEncode),
+    path: beforeQuery,
+    query,
     headers,
     toReply({ headers, cookies, ...result }) {
       return { ...result, headers: { ...headers, "set-cookie": cookies.length > 1 ? cookies : cookies[0] } };
@@ -435,7 +434,7 @@ function readLattice({ method, path, headers, queryStringParameters }: Lattice):
   };
 }
 
-function toQuery(parameters: Values | undefined, encode: (text: string) => string): string {
+function toQuery(parameters: Values, encode: (text: string) => string): string {
   const pairs = Object.entries(parameters ?? {}).flatMap(([name, values]) => [values].flat().map((value) => [name, value ?? ""]));
   return pairs.map((pair) => pair.map(encode).join("=")).join("&");
 }
@@ -477,13 +476,13 @@ function isHost(name: string | null | undefined): boolean {
   return typeof name === "string" && /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d+)?$/i.test(name) && URL.canParse(`https://${name}`);
 }
 
-/** Bun knows a list of methods, and takes each other for GET. */
+/** Bun takes every method that it does not know for GET. */
 function withMethod(request: Request, method: string): Request {
   const clone = request.clone.bind(request);
   return Object.defineProperties(request, { method: { value: method }, clone: { value: () => withMethod(clone() as Request, method) } });
 }
 
-function toHeaders(fields: Values | undefined): Headers {
+function toHeaders(fields: Values): Headers {
   const headers = new Headers();
   for (const [name, values] of Object.entries(fields ?? {})) {
     for (const value of [values].flat()) if (typeof value === "string") headers.append(name, toByteString(value));

@@ -19,16 +19,18 @@ export const commands = () =>
 /** What the README calls and tests cannot: stand-ins write down how they were called, and succeed. */
 const standIns = ["aws", "sam", "docker", "curl"] as const;
 
-/** A project with each TypeScript snippet in a file: the first is handler.ts, others are named in their first line, or by number. */
+/** A project with each TypeScript snippet in a file: it is named in its first line, or else by number; the first is handler.ts. */
 export function createProject() {
   const directory = mkdtempSync(join(workspace, "readme-"));
   const bin = join(directory, "bin");
   const log = join(directory, "calls");
   for (const file of ["runtime.ts", "build.sh"]) copyFileSync(join(root, file), join(directory, file));
   symlinkSync(join(root, "node_modules"), join(directory, "node_modules"));
-  for (const [index, text] of blocks("ts").entries()) {
-    const [, name = index === 0 ? "handler.ts" : `snippet-${index}.ts`] = /^\/\/ (\S+\.ts)\n/.exec(text) ?? [];
-    writeFileSync(join(directory, name), text);
+  let unnamed = 0;
+  for (const text of blocks("ts")) {
+    const [, named] = /^\/\/ (\S+\.ts)\n/.exec(text) ?? [];
+    const numbered = () => (unnamed++ === 0 ? "handler.ts" : `snippet-${unnamed - 1}.ts`);
+    writeFileSync(join(directory, named ?? numbered()), text);
   }
   mkdirSync(bin);
   for (const name of standIns) writeFileSync(join(bin, name), `#!/bin/sh\nprintf "%s\\n" "${name} $*" >>'${log}'\n`, { mode: 0o755 });

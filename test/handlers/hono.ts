@@ -8,7 +8,6 @@ const app = new Hono<{ Bindings: { event: LambdaEvent; lambdaContext: LambdaCont
 app.get("/client", (context) => context.json({ ...getConnInfo(context).remote, id: context.env.lambdaContext.awsRequestId }));
 app.get("/event", (context) => context.json(context.env.event));
 app.on("BREW", "/pot", async (context) => context.text(`${context.req.method} ${await context.req.raw.clone().text()}`));
-app.mount("/mounted", (request) => new Response(request.url));
 app.get("/hello/:name", (context) => {
   setCookie(context, "seen", "yes");
   return context.json({ hello: context.req.param("name"), query: context.req.query("q") });
