@@ -20,7 +20,9 @@ const version = "0.1.0";
 
 /** What a handler may overwrite, as it was before the handler was loaded. */
 const { parse, stringify } = JSON;
-const { setTimeout, clearTimeout } = globalThis;
+const { Error, Promise, String, Uint8Array, setTimeout, clearTimeout } = globalThis;
+const { getBuiltinModule } = process;
+const { error: printError } = console;
 const exit: (status: number) => never = process.exit;
 const env = process.env as NodeJS.ProcessEnv & { [Variable in LambdaVariable]?: string };
 
@@ -156,13 +158,15 @@ export interface ClientContext {
  * (`_HANDLER`) picks, so that one executable can serve many functions. Returns at once.
  *
  * Outside Lambda (without `AWS_LAMBDA_RUNTIME_API`) it serves one invocation and exits: the event is the first argument
- * of the program, or its standard input.
+ * of the program, or its standard input. Under `bun --watch` and `bun --hot` it does so at every change instead, and under
+ * `bun test` it does nothing, so that a test can import a handler's file.
  *
  * @throws {TypeError} if there is no such handler, which is then reported as an initialization error.
  * @example run((headers, body) => body);
  * @example run({ create: json(create), list: json(list) }, { onShutdown: () => database.close() });
  */
 export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdown }: RunOptions = {}): void {
+  if (isTest()) return;
   if (running) throw new TypeError("run was called a second time; to serve several handlers, pass them all to one call");
   const picked = typeof handler === "function" ? handler : pickHandler(handler, env._HANDLER);
   if (onShutdown !== undefined && typeof onShutdown !== "function") {
@@ -321,18 +325,15 @@ export function header(headers: Uint8Array, name: string): string | undefined {
 /** In local mode the event may be a request line: `GET /path?query`. */
 function unmarshalWebEvent(body: Uint8Array): unknown {
   if (runtimeApi) return unmarshal(body);
-  const requestLine = /^([A-Z]+) (\/[^\s?]*)(?:\?(\S*))?\s*$/;
-  const [, method, rawPath, rawQueryString = ""] = requestLine.exec(decode(body.subarray(0, 10_000))) ?? [];
+  const line = decode(body.subarray(0, 10_000)).trim();
+  const [, method, rawPath, rawQueryString = ""] = /^([A-Z]+) (\/[^\s?]*)(?:\?(\S*))?$/.exec(line) ?? [];
   if (method !== undefined) {
     const requestContext = { http: { method, path: rawPath, sourceIp: "127.0.0.1" } };
     return { version: "2.0", rawPath, rawQueryString, headers: { host: "localhost" }, requestContext };
   }
-  try {
-    return unmarshal(body);
-  } catch (error) {
-    const message = `${describe(error).errorMessage}; nor is it a request line, as in 'GET /path?query'`;
-    throw runtimeError("Runtime.UnmarshalError", message, error);
-  }
+  if (line === "" || line.startsWith("{")) return unmarshal(body);
+  const expected = "'GET /path?query', with the method in capitals and without a body, or the whole event as a JSON object";
+  throw runtimeError("Runtime.UnmarshalError", `http expects ${expected}, and got ${stringify(line.slice(0, 200))}`);
 }
 
 /** Names with one value or several, as header fields and query parameters come. */
@@ -690,8 +691,10 @@ let storage: ReturnType<typeof createStorage> | undefined;
 /** The invocations that were received and that the service does not hold for finished. */
 const inFlight = new Set<Invocation>();
 
-process.on("uncaughtException", escaped);
-process.on("unhandledRejection", escaped);
+if (!isTest()) {
+  process.on("uncaughtException", escaped);
+  process.on("unhandledRejection", escaped);
+}
 process.on("beforeExit", ranEmpty);
 process.on("exit", refuseExit);
 
@@ -1020,23 +1023,30 @@ function streamRequest(path: string, fields: string, { contentType }: OpenStream
 
 // ── The end: escaped errors, process.exit, an empty event loop, SIGTERM ─────────────────────────────────────────────
 
-/** Ends the process, whatever has become of `process.exit`. */
-function end(status: number): never {
+/** Ends the process, whatever has become of `process.exit`, or leaves it to `bun --watch`, which would end with it. */
+function end(status: number): void {
   stage = "ended";
-  exit(status);
+  if (!isWatched()) exit(status);
+  process.off("uncaughtException", escaped).off("unhandledRejection", escaped); // they are the next run's
 }
 
 /** Takes what was thrown past everybody: reports it, and ends the process, since nobody knows what state it is in. */
 function escaped(error: unknown): void {
-  const owners = affected();
   const wasInitializing = stage === "initializing";
   const isEnding = stage !== "serving" && !wasInitializing;
   if (isEnding || inFlight.size === 0) logError(undefined, error);
   if (isEnding) return;
   stage = wasInitializing ? "ended" : "failing";
-  if (runtimeApi && wasInitializing) return void postInitError(runtimeApi, error);
-  for (const invocation of inFlight) giveUp(invocation, owners.includes(invocation) ? error : bystander());
-  endIfAnswered();
+  try {
+    const owners = affected();
+    if (runtimeApi && wasInitializing) return void postInitError(runtimeApi, error);
+    for (const invocation of inFlight) giveUp(invocation, owners.includes(invocation) ? error : bystander());
+    endIfAnswered();
+  } catch (failure) {
+    logError(undefined, error); // the handler has overwritten what its invocation would be told with
+    logError(undefined, failure);
+    end(1);
+  }
 }
 
 /** Ends the process that fails once all that was in flight is answered. */
@@ -1105,9 +1115,9 @@ function refuseExit(status: number): void {
   const isInvoking = inFlight.size > 0;
   const otherwise = stage === "initializing" ? "while modules loaded" : "between two invocations";
   const when = isInvoking ? "in the middle of an invocation" : otherwise;
+  process.exitCode = status || 1;
   const error = runtimeError("Runtime.ExitError", `process.exit was called ${when}, with status ${status}`);
   for (const invocation of affected()) logError(invocation, error);
-  process.exitCode = status || 1;
 }
 
 /** How long `onShutdown` may take, in ms: about 50 ms less than what the service gives. */
@@ -1168,14 +1178,31 @@ async function shutDown(onShutdown: () => void | Promise<void>): Promise<void> {
 // ── Local mode: one invocation, outside Lambda ──────────────────────────────────────────────────────────────────────
 
 /** The descriptor of standard output, which is the reply and nothing else. */
-const standardOutput = runtimeApi ? 1 : divertStandardOutput();
+const standardOutput = runtimeApi || isTest() ? 1 : divertStandardOutput();
+
+/** Whether `bun test` runs this: outside of it, no test can be described. */
+function isTest(): boolean {
+  if (runtimeApi) return false;
+  const { describe } = getBuiltinModule("bun:test") as unknown as { describe(): never };
+  try {
+    return describe();
+  } catch (error) {
+    return !/outside of the test runner/.test((error as Error).message);
+  }
+}
+
+/** Whether Bun runs the program anew at every change, for as long as the process lives. */
+function isWatched(): boolean {
+  return !runtimeApi && (process.execArgv.includes("--watch") || process.execArgv.includes("--hot"));
+}
 
 async function serveLocally(handler: RawHandler): Promise<void> {
-  const event = process.argv[2] ?? (process.stdin.isTTY ? undefined : await Bun.stdin.bytes());
+  const event = process.argv[2] ?? (isTerminal(0) ? undefined : await Bun.stdin.bytes());
   if (event === undefined) {
     writeLine(2, "usage: the event is the first argument, or standard input; in Lambda, AWS_LAMBDA_RUNTIME_API would be set");
-    end(2);
+    return end(2);
   }
+  if (event.length === 0 && typeof event !== "string") writeLine(2, "standard input is empty, and so is the event: to json it is null");
   const id = crypto.randomUUID();
   const headers = encode(
     `Lambda-Runtime-Aws-Request-Id: ${id}\r\n` +
@@ -1190,26 +1217,21 @@ async function serveLocally(handler: RawHandler): Promise<void> {
 
 /** Prints a reply, a stream as it comes, and ends the process. What was thrown is in the log. */
 async function print(outcome: Outcome): Promise<void> {
-  if ("error" in outcome) end(1);
-  if ("reply" in outcome) write(standardOutput, outcome.reply);
-  if ("stream" in outcome) await printStream(outcome.stream);
-  end(0);
-}
-
-async function printStream(stream: OpenStream): Promise<void> {
-  for (let chunk = stream.first; chunk; chunk = await stream.next()) write(standardOutput, chunk);
-  if (stream.failed) end(1);
+  if ("error" in outcome) return end(1);
+  const { reply, stream }: { reply?: Bytes; stream?: OpenStream } = outcome;
+  try {
+    let last: Bytes | undefined;
+    for (let chunk = reply ?? stream?.first; chunk; chunk = await stream?.next()) write(standardOutput, (last = chunk));
+    if (last && last.at(-1) !== "\n" && last.at(-1) !== LF && isTerminal(standardOutput)) write(standardOutput, "\n");
+    end(stream?.failed ? 1 : 0);
+  } catch (error) {
+    writeLine(2, `the reply cannot be written to standard output: ${describe(error).errorMessage}`);
+    end(1);
+  }
 }
 
 /** How long a local invocation is told that it has, in ms: as long as Lambda ever gives. */
 const localTimeout = 15 * 60 * 1000;
-
-interface ForeignFunctions {
-  dlopen(
-    library: string,
-    symbols: Record<"dup" | "dup2", { args: string[]; returns: string }>,
-  ): { symbols: { dup(descriptor: number): number; dup2(from: number, to: number): number } };
-}
 
 /**
  * Turns what is written to standard output, by whatever means, to standard error.
@@ -1217,18 +1239,26 @@ interface ForeignFunctions {
  */
 function divertStandardOutput(): number {
   try {
-    const { dlopen } = process.getBuiltinModule("bun:ffi") as ForeignFunctions;
+    if (isWatched()) throw new Error("the next run would inherit what is diverted");
+    const { dlopen } = getBuiltinModule("bun:ffi") as unknown as typeof import("bun:ffi");
     const { symbols } = dlopen(process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6", {
       dup: { args: ["int"], returns: "int" },
       dup2: { args: ["int", "int"], returns: "int" },
+      fcntl: { args: ["int", "int"], returns: "int" },
     });
-    const descriptor = symbols.dup(1);
+    const [getFlags, closeOnExec, none] = [1, 1, 2 ** 31 - 1];
+    // What was closed, Bun has opened as /dev/null, with the flag that nothing has that was inherited.
+    const descriptor = symbols.fcntl(1, getFlags) === closeOnExec ? none : symbols.dup(1);
     symbols.dup2(2, 1);
     return descriptor;
   } catch {
-    console.log = console.info = console.debug = console.error; // no libc of a known name: at least what is logged
+    console.log = console.info = console.debug = console.error; // at least what is logged
     return 1;
   }
+}
+
+function isTerminal(descriptor: number): boolean {
+  return getBuiltinModule("node:tty").isatty(descriptor);
 }
 
 // ── Error reports ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -1328,8 +1358,18 @@ function errorTypeOf(error: Error): string {
   return String((isInherited ? error.constructor.name : error.name) || "Error");
 }
 
+/** The frames of a stack, without those of this file below the handler. */
 function stackFrames(error: Error): string[] {
-  const lines = String(error.stack).split("\n");
+  const frames = framesOf(error);
+  const [ownFrame = ""] = framesOf(new Error());
+  const { path } = causeFrame(ownFrame);
+  let end = frames.length;
+  while (end > 0 && causeFrame(frames[end - 1] ?? "").path === path) end--;
+  return end > 0 ? frames.slice(0, end) : frames;
+}
+
+function framesOf({ stack }: Error): string[] {
+  const lines = `${stack}`.split("\n");
   return lines.filter((line) => /^\s*at /.test(line)).map((line) => line.trim());
 }
 
@@ -1347,32 +1387,106 @@ const levels = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"] as const;
 type Level = (typeof levels)[number];
 
 /**
- * Writes one log event, in the format that the function is configured for.
+ * Writes one log event, in the format that the function is configured for. It never throws, whatever a handler may have
+ * overwritten of what a line is made of.
  *
+ * @param error What the log shows of the error that the event is about: in text it takes the place of the message.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html
  */
-function log(level: Level, invocation: Invocation | undefined, message: unknown, error?: Partial<ErrorReport>, descriptor = 2): void {
-  if (!isLogged(level)) return;
-  const timestamp = new Date().toISOString();
+function log(level: Level, invocation: Invocation | undefined, message: unknown, error?: ErrorDetails, descriptor = 2): void {
   const requestId = invocation?.id;
-  const tenantId = invocation?.event && fieldValue(invocation.event, "Lambda-Runtime-Aws-Tenant-Id");
-  if (isLogOfJson()) {
-    writeLine(descriptor, toJsonLine({ timestamp, level, requestId, tenantId, ...error }, message));
-  } else {
-    // A line feed inside the message would make two log events of it.
-    writeLine(descriptor, `${timestamp}\t${requestId ?? ""}\t${level}\t${String(message).replaceAll("\n", "\r")}`);
+  try {
+    if (!isLogged(level)) return;
+    const tenantId = invocation?.event && fieldValue(invocation.event, "Lambda-Runtime-Aws-Tenant-Id");
+    const event = { timestamp: new Date().toISOString(), level, requestId, tenantId };
+    if (isLogOfJson()) return writeLine(descriptor, toJsonLine({ ...event, ...error, ...event }, message));
+    const text = error ? toText(error) : `${message}`;
+    // A line feed inside the text would make two log events of it.
+    writeLine(descriptor, `${event.timestamp}\t${requestId ?? ""}\t${level}\t${text.replaceAll("\n", "\r")}`);
+  } catch {
+    printError(`${requestId ?? ""}\t${level}\t${typeof message === "string" ? message : unreadable}`);
   }
 }
 
 function logError(invocation: Invocation | undefined, error: unknown): void {
-  const report = describe(error);
-  if (!runtimeApi) writeLine(2, stringify(report));
-  else if (isLogOfJson()) log("ERROR", invocation, headline(report), report);
-  else log("ERROR", invocation, withStack(headline(report), report.stackTrace));
+  const details = attempt(() => detailsOf(error), { ...describe(error) });
+  if (runtimeApi) log("ERROR", invocation, headline(details), details);
+  else writeLine(2, attempt(() => (isTerminal(2) ? toText(details) : stringify(details)), headline(details)));
 }
 
 function headline({ errorType, errorMessage }: ErrorReport): string {
   return `${errorType}: ${errorMessage}`;
+}
+
+/** What the log shows of an error: what is reported of it, its causes, and whatever else it has of its own. */
+interface ErrorDetails extends ErrorReport {
+  [property: string]: unknown;
+}
+
+/** How much is shown beyond what is reported: levels below the error, members of each object, characters in all. */
+const detailLimits = { levels: 8, members: 100, characters: 32_768 };
+
+/** Makes plain data of an error, which is neither deep nor long nor circular, and for which JSON has a form. */
+function detailsOf(thrown: unknown): ErrorDetails {
+  const report = describe(thrown);
+  let room = detailLimits.characters;
+  const properties = attempt(() => isErrorLike(thrown), false) ? propertiesOf(thrown as Error, [thrown]) : {};
+  return { ...report, ...properties, ...report };
+
+  /** What an error has of its own. That of its causes which is standard is not enumerable. */
+  function propertiesOf(error: Error, path: unknown[]): object {
+    const names = new Set([...Object.keys(error), "cause", "errors"]);
+    for (const name of ["name", "message", "stack"]) names.delete(name);
+    return members(error, Array.from(names).filter((name) => Object.hasOwn(error, name)), path);
+  }
+
+  function members(object: object, names: string[], path: unknown[]): object {
+    const shown = names.slice(0, detailLimits.members).map((name) => [copyText(name), copy(() => object[name as never], path)]);
+    return Object.fromEntries(shown.filter(([, value]) => value !== undefined));
+  }
+
+  function copy(read: () => unknown, path: unknown[]): unknown {
+    try {
+      const value = read();
+      if (typeof value === "string") return copyText(value);
+      if (!isObject(value)) return /bigint|symbol|function/.test(typeof value) ? display(value) : value;
+      if (path.includes(value)) return "[Circular]";
+      if (path.length > detailLimits.levels || room <= 0) return "[…]";
+      return copyObject(value, [...path, value]);
+    } catch {
+      return unreadable;
+    }
+  }
+
+  function copyText(text: string): string {
+    const copied = text.length > room ? `${text.slice(0, Math.max(room, 0))}…` : text;
+    room -= text.length;
+    return copied;
+  }
+
+  function copyObject(object: object, path: unknown[]): unknown {
+    if (object instanceof Error) return copyError(object, path);
+    if (ArrayBuffer.isView(object)) return copyText(display(object));
+    if (Array.isArray(object)) return object.slice(0, detailLimits.members).map((item) => copy(() => item, path));
+    if ("toJSON" in object && typeof object.toJSON === "function") return copy(() => (object as Date).toJSON(), path);
+    const plain = toJsonValue("", object) as object;
+    return plain === object ? members(object, Object.keys(object), path) : copy(() => plain, path);
+  }
+
+  function copyError(error: Error, path: unknown[]): ErrorDetails {
+    const { errorMessage, errorType, stackTrace } = describe(error);
+    const frames = stackTrace.slice(0, detailLimits.members).map(copyText);
+    const report = { errorMessage: copyText(errorMessage), errorType: copyText(errorType), stackTrace: frames };
+    const details = { ...report, ...propertiesOf(error, path), ...report };
+    // For Bun, which prints it as the text that an error is in the log.
+    return Object.defineProperty(details, inspectMethod, { value: () => toText(details).replaceAll("\n", "\n  ") });
+  }
+}
+
+function toText({ errorType, errorMessage, stackTrace, ...properties }: ErrorDetails): string {
+  const stack = withStack(headline({ errorType, errorMessage, stackTrace }), stackTrace);
+  const hasMore = Object.keys(properties).length > 0;
+  return hasMore ? `${stack} ${Bun.inspect(properties, { depth: detailLimits.levels })}` : stack;
 }
 
 function withStack(message: string, frames: string[]): string {
@@ -1381,14 +1495,13 @@ function withStack(message: string, frames: string[]): string {
 
 /** Logs what a method of the console was given. */
 function logValues(level: Level, descriptor: 1 | 2, values: unknown[]): void {
-  if (!isLogged(level)) return;
   if (!isLogOfJson()) return log(level, current(), format(values), undefined, descriptor);
   const error = attempt(() => values.find((candidate) => candidate instanceof Error), undefined);
-  const report = error && describe(error);
+  const details = error && detailsOf(error);
   const [value] = values;
   const isObjectAlone = values.length === 1 && isObject(value);
-  const object = report ? headline(report) : value;
-  log(level, current(), isObjectAlone ? object : format(values), report, descriptor);
+  const object = details ? headline(details) : value;
+  log(level, current(), isObjectAlone ? object : format(values), details, descriptor);
 }
 
 /** Concurrent invocations are always logged as JSON, as Lambda has it. */
@@ -1409,7 +1522,7 @@ function toJsonLine(event: object, message: unknown): string {
 
 /** Something in place of what JSON has no form for. */
 function toJsonValue(_key: string, value: unknown): unknown {
-  if (value instanceof Error) return describe(value);
+  if (value instanceof Error) return detailsOf(value);
   if (value instanceof Map) return Object.fromEntries(value);
   if (value instanceof Set) return Array.from(value);
   return typeof value === "bigint" ? String(value) : value;
@@ -1444,9 +1557,22 @@ function formatted(specifier: string, value: unknown): string {
   }
 }
 
-/** A value as Bun prints it. */
+/** The method that an object is printed with, if it has one. */
+const inspectMethod = Symbol.for("nodejs.util.inspect.custom");
+
+/** A value as Bun prints it, but for errors, which Bun prints with lines of their source around them. */
 function display(value: unknown): string {
-  return typeof value === "string" ? value : attempt(() => Bun.inspect(value, { depth: 2 }).trimEnd(), unreadable);
+  if (typeof value === "string") return value;
+  const { prototype } = Error;
+  const inspect = { configurable: true, value(this: Error) { return toText(detailsOf(this)); } };
+  const isSet = !(inspectMethod in prototype) && Reflect.defineProperty(prototype, inspectMethod, inspect);
+  try {
+    return Bun.inspect(value, { depth: 2 }).trimEnd();
+  } catch {
+    return unreadable;
+  } finally {
+    if (isSet) Reflect.deleteProperty(prototype, inspectMethod);
+  }
 }
 
 // The console is Bun's own until it is first used: where nothing is logged, nothing is spent on it.
@@ -1454,68 +1580,33 @@ if (runtimeApi) {
   const { console } = globalThis;
   const set = (value: unknown) => void Object.defineProperty(globalThis, "console", { value, writable: true, configurable: true });
   const get = () => {
-    set(Object.assign(console, consoleMethods()));
+    set(Object.assign(console, consoleMethods(console)));
     return console;
   };
   Object.defineProperty(globalThis, "console", { get, set, configurable: true });
 }
 
-/** The methods of the console that print, each of them one log event. */
-function consoleMethods() {
+/**
+ * The methods that the official Node.js client replaces, too. The others that print would tear a log of JSON, and lose lines
+ * where `process.stdout` is used, so they are those of Node.js, which make their lines of `log` and `warn`.
+ */
+function consoleMethods({ Console }: typeof console): Record<string, (...values: unknown[]) => void> {
   const print =
     (level: Level, descriptor: 1 | 2) =>
     (...values: unknown[]) =>
       logValues(level, descriptor, values);
-  const info = print("INFO", 1);
-  const error = print("ERROR", 2);
-  const group = (...values: unknown[]) => (values.length > 0 ? info(...values) : undefined);
-  const counts = new Map<string, number>();
-  const timers = new Map<string, number>();
+  const log = print("INFO", 1);
+  const trace = (...values: unknown[]) => print("TRACE", 2)(withStack(format(values), framesOf(new Error()).slice(1)));
+  const methods = { trace, debug: print("DEBUG", 1), info: log, log, warn: print("WARN", 2), error: print("ERROR", 2), fatal: print("FATAL", 2) };
 
-  function trace(...values: unknown[]): void {
-    if (!isLogged("TRACE")) return;
-    const stackTrace = stackFrames(new Error()).slice(1);
-    log("TRACE", current(), isLogOfJson() ? format(values) : withStack(format(values), stackTrace), { stackTrace });
-  }
-
-  function assert(condition: unknown, ...values: unknown[]): void {
-    if (!condition) error(...(values.length > 0 ? ["Assertion failed:", format(values)] : ["Assertion failed"]));
-  }
-
-  function count(label = "default"): void {
-    counts.set(label, (counts.get(label) ?? 0) + 1);
-    info(`${label}: ${counts.get(label)}`);
-  }
-
-  function timeLog(label = "default", ...values: unknown[]): void {
-    const begun = timers.get(label);
-    if (begun !== undefined) info("%s: %s ms", label, (performance.now() - begun).toFixed(2), ...values);
-  }
-
-  return {
-    trace,
-    debug: print("DEBUG", 1),
-    info,
-    log: info,
-    warn: print("WARN", 2),
-    error,
-    fatal: print("FATAL", 2),
-    dir: (value: unknown, options?: Bun.BunInspectOptions) => info(attempt(() => Bun.inspect(value, options), unreadable)),
-    dirxml: info,
-    table: (data: unknown, columns?: string[]) => info(isObject(data) ? attempt(() => Bun.inspect.table(data, columns).trimEnd(), unreadable) : data),
-    assert,
-    count,
-    countReset: (label = "default") => void counts.delete(label),
-    time: (label = "default") => void timers.set(label, performance.now()),
-    timeLog,
-    timeEnd(label = "default") {
-      timeLog(label);
-      timers.delete(label);
-    },
-    group,
-    groupCollapsed: group,
-    groupEnd() {},
+  const stdout = { write: (text: string) => log(text.trimEnd()) } as unknown as NodeJS.WritableStream;
+  let others: Record<string, (...values: unknown[]) => void> | undefined;
+  const call = (name: string) => (...values: unknown[]) => {
+    others ??= Object.assign(new Console({ stdout, ignoreErrors: false, colorMode: false }) as object, methods);
+    attempt(() => others?.[name]?.(...values), undefined);
   };
+  const names = ["assert", "count", "countReset", "dir", "dirxml", "group", "groupCollapsed", "groupEnd", "table", "time", "timeEnd", "timeLog"];
+  return { ...Object.fromEntries(names.map((name) => [name, call(name)])), ...methods };
 }
 
 /** Writes a line, without the colours that the console has on a terminal. */
@@ -1523,13 +1614,13 @@ function writeLine(descriptor: number, line: string): void {
   try {
     write(descriptor, `${line}\n`);
   } catch {
-    // it is closed: there is nobody to tell
+    printError(line);
   }
 }
 
 /** Writes to a descriptor before anything else happens. @throws {Error} if it is closed. */
 function write(descriptor: number, content: Bytes): void {
-  const { writeSync } = process.getBuiltinModule("node:fs");
+  const { writeSync } = getBuiltinModule("node:fs");
   const bytes = typeof content === "string" ? encode(content) : content;
   for (let written = 0; written < bytes.length; ) {
     try {

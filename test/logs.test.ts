@@ -79,12 +79,13 @@ for (const [what, text, message = text] of [
   });
 }
 
-test("in text, an error is printed as Bun prints it, with its place in the source", async () => {
+test("in text, an error is its stack, alone, among others and inside of an object, without lines of its source", async () => {
   for (const [what, before, after] of [["error", "", ""], ["an error among others", "it failed: ", " {\n  code: 7,\n}"], ["an error inside", "{\n  error: ", ",\n}"]] as const) {
     const [{ message } = { message: "" }, ...others] = logEvents((await logged(what)).stderr);
     assert.deepEqual(others, []);
     assert.ok(message.startsWith(before) && message.trimEnd().endsWith(after), message);
-    assert.match(message, /RangeError: out of range\n +at .*test\/handlers\/console\.ts:\d+:\d+/);
+    assert.match(message, /RangeError: out of range\n {4}at .*test\/handlers\/console\.ts:\d+:\d+/);
+    assert.doesNotMatch(message, /^ *\d* \||\^/m);
   }
 });
 
@@ -130,28 +131,96 @@ for (const [level, lines] of [
   });
 }
 
-test("every other method of the console that prints makes a log event", async () => {
-  const { stdout, stderr } = await logged("others");
-  const messages = logEvents(stdout).map(({ message }) => message.replace(/\d+\.\d\d ms/, "… ms"));
-  assert.deepEqual(messages, [
-    "{\n  a: [Object ...],\n}",
-    "dirxml",
-    "┌───┬────────┐\n│   │ column │\n├───┼────────┤\n│ 0 │ cell   │\n└───┴────────┘",
-    "no table",
-    "default: 1",
-    "named: 1",
-    "named: 2",
-    "named: 1",
-    "group",
-    "timer: … ms so far",
-    "timer: … ms",
-  ]);
-  assert.deepEqual(logEvents(stderr), [{ requestId: "1", level: "ERROR", message: "Assertion failed: assertion of this" }]);
-});
+for (const env of [{}, json]) {
+  const format = env === json ? "JSON" : "text";
+  test(`every other method of the console that prints makes a log event, in ${format}`, async () => {
+    const { stdout, stderr } = await logged("others", env);
+    const events: Record<string, unknown>[] = env === json ? jsonEvents(stdout) : logEvents(stdout).map((event) => ({ ...event }));
+    const messages = events.map(({ message }) => String(message).replace(/\d+(?:\.\d+)? ?ms/, "… ms"));
+    assert.deepEqual(messages, [
+      "{ a: [Object] }",
+      "dirxml",
+      "┌─────────┬────────┐\n│ (index) │ column │\n├─────────┼────────┤\n│    0    │ 'cell' │\n└─────────┴────────┘",
+      "no table",
+      "default: 1",
+      "named: 1",
+      "named: 2",
+      "named: 1",
+      "group",
+      "in the group",
+      "timer: … ms so far",
+      "timer: … ms",
+    ]);
+    const [assertion] = env === json ? jsonEvents(stderr) : logEvents(stderr);
+    assert.deepEqual({ ...assertion }, { requestId: "1", level: "WARN", message: "Assertion failed: assertion of this" });
+  });
+}
 
 test("no method of the console throws into the handler, and a label is no template", async () => {
-  const messages = logEvents((await logged("values that throw")).stdout).map(({ message }) => message.replace(/\d+\.\d\d ms/, "… ms"));
-  assert.deepEqual(messages, [unreadable, unreadable, "undefined", "%s: … ms x"]);
+  const messages = logEvents((await logged("values that throw")).stdout).map(({ message }) => message.replace(/\d+(?:\.\d+)? ?ms/, "… ms"));
+  assert.deepEqual(messages, ["undefined", "%s: … ms x"]);
+});
+
+/** What a handler of test/handlers/details.ts does with an error, as it is logged, and as it is reported if it is thrown. */
+async function detailed(how: string, name: string, env: Record<string, string> = {}): Promise<{ log: string; report?: unknown }> {
+  await using sandbox = await Sandbox.start("details", env);
+  const { body } = await sandbox.invoke({ id: "1", body: JSON.stringify([how, name]), expect: how === "throw" ? "error" : "response" });
+  const { stderr } = await sandbox.stop();
+  return { log: stderr, report: how === "throw" ? JSON.parse(body.toString()) : undefined };
+}
+
+const tooDeep = (levels: number): object => (levels > 0 ? { errorType: "Error", errorMessage: `link ${992 + levels - 1}`, cause: levels > 1 ? tooDeep(levels - 1) : "[…]" } : {});
+
+for (const [name, errorType, errorMessage, details] of [
+  ["a cause", "TypeError", "failed", { cause: { errorType: "RangeError", errorMessage: "out of range", cause: "the root" } }],
+  ["an enumerable cause", "QueryError", "the query failed", { query: "select 1", cause: { errorType: "Error", errorMessage: "connect ECONNREFUSED", code: "ECONNREFUSED", port: 5432 } }],
+  ["several errors", "AggregateError", "all failed", { errors: [{ errorType: "Error", errorMessage: "connect ECONNREFUSED", code: "ECONNREFUSED", port: 5432 }, { errorType: "RangeError", errorMessage: "out of range" }] }],
+  ["own properties", "AccessDenied", "denied", { $fault: "client", $metadata: { httpStatusCode: 403, attempts: 1 }, count: "3n", at: "1970-01-01T00:00:00.000Z", tags: ["a"], nothing: null }],
+  ["names of the log's own", "Error", "mine", {}],
+  ["a circle", "Error", "outer", { self: { outer: "[Circular]" }, cause: { errorType: "Error", errorMessage: "inner", cause: "[Circular]" } }],
+  ["a long chain", "Error", "link 1000", { cause: tooDeep(8) }],
+  ["what throws when it is looked at", "Error", "hostile", { getter: unreadable, nested: { inner: unreadable, kept: 1 }, cause: unreadable }],
+  ["a hostile list of errors", "AggregateError", "hostile", { errors: [unreadable, { errorType: "Error", errorMessage: "kept" }] }],
+] as const) {
+  test(`an error with ${name} is logged with it, in JSON, thrown or printed, and reported without`, async () => {
+    for (const how of ["throw", "log"]) {
+      const { log, report: reported } = await detailed(how, name, json);
+      const [event] = jsonEvents(log);
+      const withoutStacks = JSON.parse(JSON.stringify(event, (key, value) => (key === "stackTrace" ? undefined : value)));
+      assert.deepEqual(withoutStacks, { level: "ERROR", requestId: "1", errorType, errorMessage, ...details, message: `${errorType}: ${errorMessage}` });
+      if (reported) assert.deepEqual(Object.keys(reported).sort(), ["errorMessage", "errorType", "stackTrace"]);
+    }
+  });
+
+  test(`an error with ${name} is logged with it, in text, thrown or printed, alone or not`, async () => {
+    const thrown = logEvents((await detailed("throw", name)).log);
+    assert.equal(thrown.length, 1);
+    const { message = "" } = thrown[0] ?? {};
+    assert.ok(message.startsWith(`${errorType}: ${errorMessage}\n    at `), message);
+    const leaves = (value: unknown): string[] => (typeof value === "object" && value ? Object.entries(value).flatMap(([key, inner]) => (key === "errorType" ? [] : leaves(inner))) : [String(value)]);
+    for (const leaf of leaves(details)) assert.ok(message.includes(leaf), leaf);
+    assert.doesNotMatch(message, /^ *\d+ \|/m);
+    assert.equal(logEvents((await detailed("log", name)).log)[0]?.message, message);
+    assert.equal(logEvents((await detailed("among", name)).log)[0]?.message, `it failed: ${message} {\n  code: 7,\n}`);
+    assert.equal(logEvents((await detailed("inside", name)).log)[0]?.message, `{\n  error: ${message},\n}`);
+  });
+}
+
+for (const [name, expected] of [["much text", /"xxx/], ["many members", /\[\s*0,\s*1,\s*2,/]] as const) {
+  test(`of an error with ${name} no more than 40 kB is logged`, async () => {
+    for (const env of [{}, json]) {
+      const { log } = await detailed("throw", name, env);
+      assert.match(log, expected);
+      assert.ok(log.length < 40_000, String(log.length));
+    }
+  });
+}
+
+test("a stack ends where the runtime calls the handler", async () => {
+  const { report: reported, log } = await detailed("throw", "a cause");
+  const { stackTrace } = reported as { stackTrace: string[] };
+  assert.deepEqual(stackTrace.map((frame) => /[^/(]+\.ts/.exec(frame)?.[0]), ["details.ts"]);
+  assert.doesNotMatch(log, /runtime\.ts/);
 });
 
 test("a handler may replace the console", async () => {

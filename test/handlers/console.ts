@@ -69,7 +69,6 @@ const lines: Record<string, () => void> = {
         throw new Error("do not look");
       },
     };
-    console.dir(hostile);
     console.table([{ cell: hostile }]);
     console.log("%j", undefined);
     console.time("%s");
@@ -89,10 +88,10 @@ const lines: Record<string, () => void> = {
     console.count("named");
     console.group("group");
     console.group();
+    console.log("in the group");
     console.groupEnd();
     console.time("timer");
     console.timeLog("timer", "so far");
-    console.timeEnd("timer");
     console.timeEnd("timer");
   },
   replaced() {
