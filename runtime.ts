@@ -20,7 +20,7 @@ const version = "0.1.0";
 
 /** What a handler may overwrite, as it was before the handler was loaded. */
 const { parse, stringify } = JSON;
-const { Error, Promise, String, Uint8Array, setTimeout, clearTimeout } = globalThis;
+const { Error, Promise, String, setTimeout, clearTimeout } = globalThis;
 const { getBuiltinModule } = process;
 const { error: printError } = console;
 const exit: (status: number) => never = process.exit;
@@ -1409,7 +1409,7 @@ function log(level: Level, invocation: Invocation | undefined, message: unknown,
 }
 
 function logError(invocation: Invocation | undefined, error: unknown): void {
-  const details = attempt(() => detailsOf(error), { ...describe(error) });
+  const details = detailsOf(error);
   if (runtimeApi) log("ERROR", invocation, headline(details), details);
   else writeLine(2, attempt(() => (isTerminal(2) ? toText(details) : stringify(details)), headline(details)));
 }
@@ -1424,13 +1424,13 @@ interface ErrorDetails extends ErrorReport {
 }
 
 /** How much is shown beyond what is reported: levels below the error, members of each object, characters in all. */
-const detailLimits = { levels: 8, members: 100, characters: 32_768 };
+const detailLimits = { levels: 8, members: 50, characters: 32_768 };
 
 /** Makes plain data of an error, which is neither deep nor long nor circular, and for which JSON has a form. */
 function detailsOf(thrown: unknown): ErrorDetails {
   const report = describe(thrown);
   let room = detailLimits.characters;
-  const properties = attempt(() => isErrorLike(thrown), false) ? propertiesOf(thrown as Error, [thrown]) : {};
+  const properties = attempt(() => (isErrorLike(thrown) ? propertiesOf(thrown as Error, [thrown]) : {}), {});
   return { ...report, ...properties, ...report };
 
   /** What an error has of its own. That of its causes which is standard is not enumerable. */
@@ -1442,12 +1442,14 @@ function detailsOf(thrown: unknown): ErrorDetails {
 
   function members(object: object, names: string[], path: unknown[]): object {
     const shown = names.slice(0, detailLimits.members).map((name) => [copyText(name), copy(() => object[name as never], path)]);
+    if (names.length > shown.length) shown.push(["…", "[…]"]);
     return Object.fromEntries(shown.filter(([, value]) => value !== undefined));
   }
 
   function copy(read: () => unknown, path: unknown[]): unknown {
     try {
       const value = read();
+      room -= 8; // what is around a value, and all of a short one
       if (typeof value === "string") return copyText(value);
       if (!isObject(value)) return /bigint|symbol|function/.test(typeof value) ? display(value) : value;
       if (path.includes(value)) return "[Circular]";
@@ -1467,7 +1469,10 @@ function detailsOf(thrown: unknown): ErrorDetails {
   function copyObject(object: object, path: unknown[]): unknown {
     if (object instanceof Error) return copyError(object, path);
     if (ArrayBuffer.isView(object)) return copyText(display(object));
-    if (Array.isArray(object)) return object.slice(0, detailLimits.members).map((item) => copy(() => item, path));
+    if (Array.isArray(object)) {
+      const items = object.slice(0, detailLimits.members).map((item) => copy(() => item, path));
+      return object.length > items.length ? [...items, "[…]"] : items;
+    }
     if ("toJSON" in object && typeof object.toJSON === "function") return copy(() => (object as Date).toJSON(), path);
     const plain = toJsonValue("", object) as object;
     return plain === object ? members(object, Object.keys(object), path) : copy(() => plain, path);
@@ -1597,7 +1602,8 @@ function consoleMethods({ Console }: typeof console): Record<string, (...values:
       logValues(level, descriptor, values);
   const log = print("INFO", 1);
   const trace = (...values: unknown[]) => print("TRACE", 2)(withStack(format(values), framesOf(new Error()).slice(1)));
-  const methods = { trace, debug: print("DEBUG", 1), info: log, log, warn: print("WARN", 2), error: print("ERROR", 2), fatal: print("FATAL", 2) };
+  const [debug, warn, error, fatal] = [print("DEBUG", 1), print("WARN", 2), print("ERROR", 2), print("FATAL", 2)];
+  const methods = { trace, debug, info: log, log, warn, error, fatal };
 
   const stdout = { write: (text: string) => log(text.trimEnd()) } as unknown as NodeJS.WritableStream;
   let others: Record<string, (...values: unknown[]) => void> | undefined;
@@ -1605,7 +1611,7 @@ function consoleMethods({ Console }: typeof console): Record<string, (...values:
     others ??= Object.assign(new Console({ stdout, ignoreErrors: false, colorMode: false }) as object, methods);
     attempt(() => others?.[name]?.(...values), undefined);
   };
-  const names = ["assert", "count", "countReset", "dir", "dirxml", "group", "groupCollapsed", "groupEnd", "table", "time", "timeEnd", "timeLog"];
+  const names = "assert count countReset dir dirxml group groupCollapsed groupEnd table time timeEnd timeLog".split(" ");
   return { ...Object.fromEntries(names.map((name) => [name, call(name)])), ...methods };
 }
 

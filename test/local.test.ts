@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { executable, root, runLocally, workspace } from "./sandbox.ts";
+import { executable, root, runLocally, Sandbox, workspace } from "./sandbox.ts";
 
 const bun = join(root, "node_modules/.bin/bun");
 
@@ -122,7 +122,9 @@ for (const nodeEnv of [undefined, "test", "production"]) {
   });
 }
 
-test("outside bun test run serves, also where NODE_ENV is test", () => {
+test("outside bun test run serves, also where NODE_ENV is test", async () => {
+  await using sandbox = await Sandbox.start("echo", { NODE_ENV: "test" });
+  assert.equal((await sandbox.invoke({ body: "in Lambda" })).body.toString(), "in Lambda");
   const directory = project({ "handler.ts": greeting });
   const { stdout } = spawnSync(bun, ["handler.ts", '"Ada"'], { cwd: directory, encoding: "utf8", env: { NODE_ENV: "test" } });
   assert.equal(stdout, '"Hello, Ada!"');
@@ -180,7 +182,6 @@ test("what the handler logs, by whatever means, goes to standard error", async (
 });
 
 test("in Lambda, what the handler logs goes where it is written to", async () => {
-  const { Sandbox } = await import("./sandbox.ts");
   await using sandbox = await Sandbox.start("logs");
   await sandbox.invoke();
   const { stdout, stderr } = await sandbox.stop();

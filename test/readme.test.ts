@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { blocks, commands, createProject, readme } from "./readme.ts";
 import { architecture, root } from "./sandbox.ts";
 
-const { directory, sh } = createProject();
+const { directory, path, sh } = createProject();
 
 test("every TypeScript snippet type-checks", () => {
   writeFileSync(join(directory, "tsconfig.json"), readFileSync(join(root, "tsconfig.json"), "utf8").replace(/"include": .*/, '"include": ["*.ts"]'));
@@ -46,6 +46,31 @@ test("every snippet serves the event that its text or its types name", () => {
   assert.match(sh(`bun snippet-3.ts '${post}'`).stdout, /^\{"statusCode":200,/);
   const several = sh("_HANDLER=list bun snippet-5.ts '{}'");
   assert.equal(several.stdout, "[1,2,3]");
+});
+
+test("the tests pass as the README shows them, and one that expects something else fails", () => {
+  const { status, stderr } = sh("bun test greet.test.ts");
+  assert.match(stderr, /\b3 pass\n\s*0 fail\n/);
+  assert.equal(status, 0);
+  assert.equal(sh("sed 's/Hello, Ada/Goodbye/' greet.test.ts >wrong.test.ts && bun test wrong.test.ts").status, 1);
+});
+
+test("the application is served as the README says, by bun --hot and as a function", async () => {
+  await using server = Bun.spawn(["bun", "--hot", "app.ts"], { cwd: directory, env: { PATH: path(), BUN_PORT: "0" }, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  let said = "";
+  for await (const bytes of server.stdout) {
+    said += new TextDecoder().decode(bytes);
+    const [, port] = /http:\/\/\S+:(\d+)/.exec(said) ?? [];
+    if (port === undefined) continue;
+    const response = await fetch(`http://127.0.0.1:${port}/?name=Ada`);
+    assert.deepEqual(await response.json(), { message: "Hello, Ada!" });
+    server.kill();
+  }
+  assert.match(sh("bun web.ts 'GET /?name=Ada'").stdout, /Hello, Ada!/);
+});
+
+test("the options of bun that the README names are ones that it has", () => {
+  for (const [, options = ""] of readme.matchAll(/`bun (--(?:inspect-wait|watch|hot)) /g)) assert.match(sh("bun --help").stdout, new RegExp(`${options}\\b`));
 });
 
 const skip = Bun.which("cc") ? false : "cc (of gcc, with libc6-dev) is not installed";

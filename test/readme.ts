@@ -37,6 +37,7 @@ export function createProject() {
   const path = (...more: string[]) => [...more, bin, join(root, "node_modules/.bin"), process.env.PATH].join(delimiter);
   return {
     directory,
+    path,
     /** Runs a command of the README, with more directories in front of the PATH where given. */
     sh: (command: string, ...more: string[]) =>
       spawnSync("sh", ["-c", command], { cwd: directory, encoding: "utf8", env: { ...process.env, PATH: path(...more) } }),

@@ -39,11 +39,13 @@ const errors: Record<string, () => unknown> = {
   "a long chain": () => chain(1_000),
   "much text": () => Object.assign(new Error("large"), { query: "x".repeat(1_000_000), rest: "y".repeat(1_000_000) }),
   "many members": () => Object.assign(new Error("many"), { list: Array.from({ length: 100_000 }, (_, index) => index), bytes: new Uint8Array(1_000_000) }),
+  "a wide tree": () => Object.assign(new Error("wide"), { tree: Array.from({ length: 8 }).reduce((tree) => Array(60).fill(tree), 0) }),
   "what throws when it is looked at": () =>
     Object.defineProperties(new Error("hostile", { cause: hostile }), {
       getter: { get: throws, enumerable: true },
       nested: { value: { get inner(): string { return throws(); }, kept: 1 }, enumerable: true },
     }),
+  "keys that throw": () => new Proxy(new Error("proxied"), { ownKeys: throws }),
   "a hostile list of errors": () => Object.assign(new AggregateError([hostile, new Error("kept")], "hostile")),
 };
 
