@@ -1039,7 +1039,7 @@ function escaped(error: unknown): void {
   stage = wasInitializing ? "ended" : "failing";
   try {
     const owners = affected();
-    if (runtimeApi && wasInitializing) return void postInitError(runtimeApi, error);
+    if (wasInitializing) return runtimeApi ? void postInitError(runtimeApi, error) : end(1);
     for (const invocation of inFlight) giveUp(invocation, owners.includes(invocation) ? error : bystander());
     endIfAnswered();
   } catch (failure) {
