@@ -662,6 +662,8 @@ interface Invocation {
   post(outcome: Outcome): void;
   /** Whether that was told: once, by whoever came first. */
   answered?: boolean;
+  /** Whether it was taken, or can never be. */
+  over?: boolean;
   /** Gives up on the handler, while something of it is waited for. */
   abandon?: ((error: unknown) => void) | undefined;
   /** What was thrown past everybody, from when it was: a stream ends with it. */
@@ -745,7 +747,7 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     if (id === undefined) return over(new Error("GET /invocation/next was answered with an event that has no request id"));
     const headers = headerSection(next);
     const body = contentOf(next);
-    invocation = { id, event: next, headers, body, unref: client.unref, post, answered: false, abandon: undefined, escaped: undefined, timer: undefined };
+    invocation = { id, event: next, headers, body, unref: client.unref, post, answered: false, over: false, abandon: undefined, escaped: undefined, timer: undefined };
     if (storage) return storage.run(invocation, invoke, handler, invocation);
     const traceId = fieldValue(next, "Lambda-Runtime-Trace-Id"); // it belongs to the process, so only while one is served at a time
     if (traceId !== undefined) env._X_AMZN_TRACE_ID = traceId;
@@ -770,6 +772,7 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
   }
 
   function acknowledge(result: HttpResponse | RequestError): void {
+    invocation.over = true;
     inFlight.delete(invocation);
     if (invocation.timer) clearTimeout(invocation.timer);
     const isTaken = "status" in result && result.status === 202 && "reply" in outcome;
@@ -1051,7 +1054,9 @@ function escaped(error: unknown): void {
 
 /** Ends the process that fails once all that was in flight is answered. */
 function endIfAnswered(): void {
-  if (stage === "failing" && inFlight.size === 0) end(1);
+  if (stage !== "failing") return;
+  for (const { over } of inFlight) if (!over) return;
+  end(1);
 }
 
 /** The error of an invocation that is given up on for a reason that is not its own. */
@@ -1835,14 +1840,8 @@ function createHttpClient(authority: string): HttpClient {
     if (from !== socket) return; // it was given up
     if (!current) return disconnect(); // nobody asked, so nothing that follows can be trusted
     if (current.early) return void (current.early.persistent = false);
-    if (current.incoming) {
-      append(current.incoming, piece);
-    } else {
-      const response = parseWhole(piece);
-      if (response && current.unsent.length === 0 && !current.open) return finish(current, response);
-      current.incoming = createIncoming(piece);
-    }
-    advance(current, false);
+    if (current.incoming) append(current.incoming, piece);
+    advance(current, piece);
   }
 
   function drain(from: Bun.Socket<undefined>): void {
@@ -1855,10 +1854,15 @@ function createHttpClient(authority: string): HttpClient {
     if (exchange) broken(exchange, error);
   }
 
-  function advance(current: Exchange, isClosed: boolean): void {
+  /** Takes the response further: by its first piece, or by what was added to that, or by the end of the connection. */
+  function advance(current: Exchange, piece: Buffer | null): void {
     let response: HttpResponse | undefined;
     try {
-      response = parseResponse(current.incoming!, isClosed);
+      if (piece && !current.incoming) {
+        response = parseWhole(piece);
+        if (!response) current.incoming = createIncoming(piece);
+      }
+      if (current.incoming) response = parseResponse(current.incoming, !piece);
     } catch (error) {
       return fail(current, error as Error);
     }
@@ -1892,7 +1896,7 @@ function createHttpClient(authority: string): HttpClient {
     const { early, incoming, message, resent, request } = current;
     if (early) return fail(current, cutError(`the connection broke before all of it was sent, though it was answered ${early.status}`));
     if (incoming && error) return fail(current, new Error(`the connection broke in the middle of a response: ${error.message}`));
-    if (incoming) return advance(current, true);
+    if (incoming) return advance(current, null);
     if (!message) return fail(current, cutError("the connection broke after its first chunk was sent"));
     if (resent) return fail(current, new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`));
     if (current.timer) clearTimeout(current.timer);
@@ -2010,9 +2014,9 @@ function parseWhole(bytes: Buffer): HttpResponse | undefined {
   const end = bytes.indexOf("\r\n\r\n") + 2;
   if (end < 2 || end + 2 > limits.headerSection) return undefined;
   const text = bytes.toString("latin1", 0, end);
-  const [, status, length] = usualHead(text) ?? [];
-  if (status === undefined || end + 2 + Number(length) !== bytes.length) return undefined;
-  return { status: +status, bytes, start: text.indexOf("\n") + 1, end, body: undefined, text, lowerCase: "", persistent: true, resent: false, cut: false };
+  const match = usualHead(text);
+  if (!match || end + 2 + +match[2]! !== bytes.length) return undefined;
+  return { status: +match[1]!, bytes, start: text.indexOf("\n") + 1, end, body: undefined, text, lowerCase: "", persistent: true, resent: false, cut: false };
 }
 
 /** What was received of a response: `bytes` from `at` on are still to be read. */
@@ -2071,7 +2075,7 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
     const text = takeLines(incoming, "header section", limits.headerSection);
     if (text === undefined) return undefined;
     if (!isHead(text)) throw malformed(whatIsWrong(text, "header section"));
-    const status = Number(text.slice("HTTP/1.1 ".length, "HTTP/1.1 200".length));
+    const status = +text.slice("HTTP/1.1 ".length, "HTTP/1.1 200".length);
     if (status === 101) throw malformed("101: nobody asked for another protocol");
     const lowerCase = text.toLowerCase();
     const persistent = readFraming(incoming, lowerCase);

@@ -303,7 +303,7 @@ for (const line of ["POST /path body", "get /path", "GET path", "/path"]) {
   test(`in local mode what is nearly a request line (${line}) is answered with what one looks like`, async () => {
     const { status, stdout, stderr } = await runLocally("web", [line]);
     assert.deepEqual([status, stdout], [1, ""]);
-    assert.match(stderr, /the event is not JSON: .*; nor is it a request line, as in 'GET \/path\?query'/);
+    assert.match(stderr, /http expects 'GET \/path\?query', with the method in capitals and without a body, or the whole event as a JSON object, and got /);
   });
 }
 
