@@ -1,14 +1,34 @@
 /** Builds what is measured. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { architecture, buildWithoutZip, root, workspace } from "../sandbox.ts";
+import { progress } from "./report.ts";
 
-/** The executable of a source file, which is named relative to the repository. */
-export function build(source: string, { zip = false } = {}): string {
+/** The executable of a source file, which is named relative to the repository; built when it is first asked for. */
+export function build(source: string): string {
   const out = join(workspace, basename(source, ".ts"));
-  const args = ["--arch", architecture, "--out", out, join(root, source)];
-  const { status, stderr } = zip ? spawnSync(join(root, "build.sh"), args, { encoding: "utf8" }) : buildWithoutZip(args);
+  const executable = join(out, architecture, "bootstrap");
+  if (!existsSync(executable)) {
+    progress(`building ${source}`);
+    check(buildWithoutZip(buildArguments(source, out)));
+  }
+  return executable;
+}
+
+/** The executable of a source file, and what is uploaded of it. */
+export function buildZip(source: string): { executable: string; zip: string } {
+  progress(`building and packing ${source}`);
+  const out = join(workspace, `${basename(source, ".ts")}.packed`);
+  check(spawnSync(join(root, "build.sh"), buildArguments(source, out), { encoding: "utf8" }));
+  return { executable: join(out, architecture, "bootstrap"), zip: join(out, `bootstrap-${architecture}.zip`) };
+}
+
+function buildArguments(source: string, out: string): string[] {
+  return ["--arch", architecture, "--out", out, join(root, source)];
+}
+
+function check({ status, stderr }: { status: number | null; stderr: string }): void {
   assert.equal(status, 0, stderr);
-  return join(out, architecture, "bootstrap");
 }

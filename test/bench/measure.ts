@@ -1,6 +1,7 @@
 /** The measurements, each of several subjects in turn. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { Bootstrap, freshCopy, type Command, type Invocation } from "./process.ts";
+import type { CpuShare } from "./cpu-share.ts";
+import { Bootstrap, freshCopy, type Command, type Environment, type Invocation } from "./process.ts";
 import { inTurn, mapValues } from "./report.ts";
 import type { PreparedEvent } from "./service.ts";
 
@@ -14,28 +15,65 @@ export interface Start {
   firstReply: number;
 }
 
+/** @param event What to send to all but those that are `silent`, which take no events. */
+export function measureStarts(subjects: Subjects, rounds: number, event: PreparedEvent | undefined, silent: string[]): Promise<Record<string, Start[]>> {
+  return ofFreshCopies(subjects, rounds, async (command, name) => {
+    await using bootstrap = await Bootstrap.start(command);
+    const firstRequest = bootstrap.startTime;
+    return { firstRequest, firstReply: event && !silent.includes(name) ? (await bootstrap.invoke(event)).sinceExec : NaN };
+  });
+}
+
+/** What a fresh process has taken for its first invocations. */
+export interface First {
+  /** CPU time from exec to each of the replies that were asked for, in ms. */
+  cpu: number[];
+  /** Memory after the last one, in MB. */
+  resident: number;
+}
+
+/** @param replies The numbers of the replies up to which CPU time counts, in rising order; the last is sent last. */
+export function measureFirst(
+  subjects: Subjects,
+  rounds: number,
+  { event, replies, environments = {} }: { event: PreparedEvent; replies: number[]; environments?: Record<string, Environment> },
+): Promise<Record<string, First[]>> {
+  return ofFreshCopies(subjects, rounds, async (command, name) => {
+    await using bootstrap = await Bootstrap.start(command, environments[name]);
+    const cpu = await bootstrap.cpuToReplies(event, replies.at(-1)!, replies);
+    await sleep(restTime);
+    return { cpu, resident: bootstrap.memory("VmRSS") };
+  });
+}
+
+/** The mean round trip of the first invocations of fresh processes that have only a share of a CPU, in ms. */
+export function measureFirstRoundTrips(
+  subjects: Subjects,
+  rounds: number,
+  { event, count, share }: { event: PreparedEvent; count: number; share: CpuShare },
+): Promise<Record<string, number[]>> {
+  return ofFreshCopies(subjects, rounds, async (command) => {
+    await using bootstrap = await Bootstrap.start(share.command(command));
+    return (await bootstrap.invokeBlock(event, count)).roundTrip;
+  });
+}
+
 /** Every so many rounds the executables are copied anew, so that no figure hangs on the luck of one copy. */
 const roundsOfOneCopy = 10;
 
-/** @param event What to send to all but those that are `silent`, which take no events. */
-export function measureStarts(subjects: Subjects, rounds: number, event: PreparedEvent | undefined, silent: string[]): Promise<Record<string, Start[]>> {
+/** Measures fresh processes of executables that have been copied, and the copies started once, before. */
+function ofFreshCopies<Sample>(subjects: Subjects, rounds: number, measure: (command: Command, name: string) => Promise<Sample>): Promise<Record<string, Sample[]>> {
   const copies: Subjects = {};
   return inTurn(
     rounds,
     mapValues(subjects, (command, name) => async (round) => {
       if (round % roundsOfOneCopy === 0) {
         copies[name] = freshCopy(name, command);
-        await measureStart(copies[name]); // so that the copy has been read once
+        await (await Bootstrap.start(copies[name]))[Symbol.asyncDispose](); // so that the copy has been read once
       }
-      return measureStart(copies[name] ?? command, silent.includes(name) ? undefined : event);
+      return measure(copies[name] ?? command, name);
     }),
   );
-}
-
-async function measureStart(command: Command, event?: PreparedEvent): Promise<Start> {
-  await using bootstrap = await Bootstrap.start(command);
-  const firstRequest = bootstrap.startTime;
-  return { firstRequest, firstReply: event ? (await bootstrap.invoke(event)).sinceExec : NaN };
 }
 
 /** Starts processes that end with the stack, and has each reply to so many events. */
@@ -43,27 +81,31 @@ async function startWarm(stack: AsyncDisposableStack, subjects: Subjects, event:
   const bootstraps: Record<string, Bootstrap> = {};
   for (const [name, command] of Object.entries(subjects)) {
     const bootstrap = stack.use(await Bootstrap.start(freshCopy(name, command)));
-    await bootstrap.warmUp(event, invocations);
+    await bootstrap.checkEcho(event);
+    await bootstrap.invokeBlock(event, invocations);
     bootstraps[name] = bootstrap;
   }
   return bootstraps;
 }
 
+/** How many events are sent before the first measurement, and in each. */
+export interface Blocks {
+  event: PreparedEvent;
+  warmUp: number;
+  block: number;
+}
+
 /** Blocks of invocations, of processes that all run from first to last. */
-export async function measureInvocations(
-  subjects: Subjects,
-  rounds: number,
-  { event, warmUp, block }: { event: PreparedEvent; warmUp: number; block: number },
-): Promise<Record<string, Invocation[]>> {
+export async function measureInvocations(subjects: Subjects, rounds: number, { event, warmUp, block }: Blocks): Promise<Record<string, Invocation[]>> {
   await using stack = new AsyncDisposableStack();
   const bootstraps = await startWarm(stack, subjects, event, warmUp);
   return await inTurn(rounds, mapValues(bootstraps, (bootstrap) => () => bootstrap.invokeBlock(event, block)));
 }
 
-/** What a large event takes, as bytes and as JSON. */
+/** What a large event takes, as bytes and as JSON; what echoes only one of them has no figures for the other. */
 export interface LargeInvocation {
-  raw: Invocation;
-  json: Invocation;
+  raw?: Invocation | undefined;
+  json?: Invocation | undefined;
   /** What `JSON.parse` and `JSON.stringify` alone take in the process that echoes JSON, in ms; NaN where none tells. */
   jsonWork: number;
 }
@@ -73,17 +115,17 @@ export async function measureLargeInvocations(
   echoingBytes: Subjects,
   echoingJson: Subjects,
   rounds: number,
-  { event, yardstick, warmUp, block }: { event: PreparedEvent; yardstick: PreparedEvent; warmUp: number; block: number },
+  { event, yardstick, warmUp, block }: Blocks & { yardstick: PreparedEvent },
 ): Promise<Record<string, LargeInvocation[]>> {
   await using stack = new AsyncDisposableStack();
   const raw = await startWarm(stack, echoingBytes, event, warmUp);
   const json = await startWarm(stack, echoingJson, event, warmUp);
   return await inTurn(
     rounds,
-    mapValues(json, (echo, name) => async () => ({
-      raw: await raw[name]!.invokeBlock(event, block),
-      json: await echo.invokeBlock(event, block),
-      jsonWork: name === "bunstrap" ? await measureJsonWork(echo, yardstick, block) : NaN,
+    mapValues({ ...raw, ...json }, (_, name) => async () => ({
+      raw: await raw[name]?.invokeBlock(event, block),
+      json: await json[name]?.invokeBlock(event, block),
+      jsonWork: name === "bunstrap" ? await measureJsonWork(json[name]!, yardstick, block) : NaN,
     })),
   );
 }
@@ -93,6 +135,9 @@ async function measureJsonWork(bootstrap: Bootstrap, yardstick: PreparedEvent, c
   for (let i = 0; i < count; i++) sum += Number((await bootstrap.invoke(yardstick)).reply);
   return sum / count;
 }
+
+/** How long a process is left alone before its memory is looked at, in ms. */
+const restTime = 200;
 
 /** Resident memory, in MB. */
 export interface Memory {
@@ -107,8 +152,11 @@ export function measureMemory(subjects: Subjects, rounds: number, invocations?: 
     rounds,
     mapValues(subjects, (command, name) => async () => {
       await using bootstrap = await Bootstrap.start(freshCopy(name, command));
-      if (invocations) await bootstrap.warmUp(invocations.event, invocations.count - 1);
-      await sleep(200);
+      if (invocations) {
+        await bootstrap.checkEcho(invocations.event);
+        await bootstrap.invokeBlock(invocations.event, invocations.count - 1);
+      }
+      await sleep(restTime);
       return { resident: bootstrap.memory("VmRSS"), anonymous: bootstrap.memory("RssAnon"), peak: bootstrap.memory("VmHWM") };
     }),
   );

@@ -11,6 +11,9 @@ import { Service, type PreparedEvent } from "./service.ts";
 /** Something that can be started as a bootstrap: an executable and its arguments. */
 export type Command = [executable: string, ...args: string[]];
 
+/** Variables beyond those that Lambda sets for every function. */
+export type Environment = Record<string, string>;
+
 /** What one invocation took, in ms: the mean of a block of them. */
 export interface Invocation {
   /** From one event to the next: the event, the handler, the reply, its answer, and the request for the next event. */
@@ -60,11 +63,14 @@ export class Bootstrap implements AsyncDisposable {
 
   static {
     process.on("exit", () => this.running.forEach((child) => child.kill("SIGKILL")));
-    for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1)); // not without the above
+    for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1)); // not without the above
   }
 
-  constructor(private readonly command: Command) {
-    const env = { ...lambdaEnvironment, AWS_LAMBDA_RUNTIME_API: this.service.address, PATH: process.env.PATH };
+  constructor(
+    private readonly command: Command,
+    environment: Environment,
+  ) {
+    const env = { ...lambdaEnvironment, AWS_LAMBDA_RUNTIME_API: this.service.address, PATH: process.env.PATH, ...environment };
     const stderr = Bun.file(this.log);
     this.begun = performance.now();
     this.child = Bun.spawn(command, { env, stdio: ["ignore", "ignore", stderr], onExit: (child) => this.exited(child) });
@@ -72,9 +78,14 @@ export class Bootstrap implements AsyncDisposable {
   }
 
   /** Starts a process, and waits until it asks for its first event. */
-  static async start(command: Command): Promise<Bootstrap> {
-    const bootstrap = new Bootstrap(command);
-    await bootstrap.ready();
+  static async start(command: Command, environment: Environment = {}): Promise<Bootstrap> {
+    const bootstrap = new Bootstrap(command, environment);
+    try {
+      await bootstrap.ready();
+    } catch (error) {
+      await bootstrap[Symbol.asyncDispose]();
+      throw error;
+    }
     return bootstrap;
   }
 
@@ -98,15 +109,22 @@ export class Bootstrap implements AsyncDisposable {
     return { reply, sinceExec: this.service.repliedAt - this.begun };
   }
 
-  /** Checks that the process echoes an event, as JSON at least, and goes on sending it. */
-  async warmUp(event: PreparedEvent, invocations: number): Promise<void> {
+  /** Sends an event, and checks that the process echoes it, as JSON at least: later replies have to be as long. */
+  async checkEcho(event: PreparedEvent): Promise<void> {
     const { reply } = await this.invoke(event);
     if (reply !== event.body) assert.deepEqual(JSON.parse(reply), JSON.parse(event.body), `${this.description} is no echo`);
     this.replyLength = Buffer.byteLength(reply);
-    await this.invokeBlock(event, invocations);
   }
 
-  /** Sends so many events, one by one, and checks that each reply is as long as the first one was. */
+  /** Sends so many events, and returns the CPU time that the process has used from exec to each of these replies, in ms. */
+  async cpuToReplies(event: PreparedEvent, count: number, replies: number[]): Promise<number[]> {
+    const times: number[] = [];
+    const onReplied = (reply: number) => void (replies.includes(reply) && times.push(cpuTime(this.pid)));
+    await this.withPatience(this.service.invoke(event, count, { replyLength: this.replyLength, onReplied }));
+    return times;
+  }
+
+  /** Sends so many events, one by one, and checks that each reply is as long as that of `checkEcho` was. */
   async invokeBlock(event: PreparedEvent, count: number): Promise<Invocation> {
     const [cpuBefore, harnessCpuBefore] = [cpuTime(this.pid), cpuTime(process.pid)];
     const begun = performance.now();

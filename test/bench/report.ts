@@ -61,15 +61,6 @@ export function markdownTable(head: string[], rows: string[][]): string {
   return [head, alignment, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
-/** Horizontal bars of the medians, the longest as wide as the chart. */
-export function barChart(title: string, figures: Figures, digits: number): string {
-  const medians = Object.entries(figures).map(([name, values]) => ({ name, value: median(values) }));
-  const longest = Math.max(...medians.map(({ value }) => value));
-  const nameWidth = Math.max(...medians.map(({ name }) => name.length));
-  const bars = medians.map(({ name, value }) => `${name.padEnd(nameWidth)}  ${"█".repeat(Math.round((value / longest) * 50))} ${value.toFixed(digits)}`);
-  return [title, ...bars].join("\n");
-}
-
 export function progress(message: string): void {
   console.error(`bench: ${message}`);
 }

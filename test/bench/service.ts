@@ -33,6 +33,10 @@ interface Block {
   unsent: number;
   /** The request id of the event that was sent last. */
   id: string;
+  /** How many replies have come. */
+  replies: number;
+  /** Is told the number of each reply, from 1 on, before it is answered. */
+  onReplied: ((count: number) => void) | undefined;
   /** Takes the body of each reply; where there is none, bodies are counted and dropped. */
   onReply: ((body: Buffer) => void) | undefined;
   /** How long each reply has to be, in bytes, if that is known. */
@@ -41,6 +45,7 @@ interface Block {
 }
 
 interface BlockOptions {
+  onReplied?: (count: number) => void;
   onReply?: (body: Buffer) => void;
   replyLength?: number | undefined;
 }
@@ -87,9 +92,9 @@ export class Service {
   }
 
   /** Sends events one by one, until the process has replied to each and asks for one more. */
-  invoke(event: PreparedEvent, count: number, { onReply, replyLength }: BlockOptions = {}): Promise<void> {
+  invoke(event: PreparedEvent, count: number, { onReplied, onReply, replyLength }: BlockOptions = {}): Promise<void> {
     const done = Promise.withResolvers<void>();
-    this.block = { event, unsent: count, id: "", onReply, replyLength, done };
+    this.block = { event, unsent: count, id: "", replies: 0, onReplied, onReply, replyLength, done };
     if (this.asking) this.proceed(this.asking);
     return done.promise;
   }
@@ -105,11 +110,12 @@ export class Service {
   /** Takes a reply that was received whole. */
   replied(socket: Socket, head: string, length: number, body: Buffer | undefined): void {
     this.repliedAt = performance.now();
-    const { id, replyLength = length, onReply } = this.block ?? { id: "" };
-    if (!head.startsWith(`POST ${basePath}/invocation/${id}/response `) || length !== replyLength) {
+    const block = this.block;
+    if (!block || !head.startsWith(`POST ${basePath}/invocation/${block.id}/response `) || length !== (block.replyLength ?? length)) {
       return this.fail(new Error(`unexpected request, with a body of ${length} bytes: ${head}`));
     }
-    if (body) onReply?.(body);
+    block.onReplied?.(++block.replies);
+    if (body) block.onReply?.(body);
     socket.data.send(accepted);
   }
 

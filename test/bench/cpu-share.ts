@@ -1,0 +1,78 @@
+/** The share of a CPU that a function has on Lambda, which comes with its memory. */
+import { appendFileSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "./process.ts";
+
+/** The memory that comes with one whole CPU, in MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html */
+const wholeCpu = 1769;
+
+/** In µs: how often the quota is given out. */
+const period = 20_000;
+
+/** How long the processes of a group may take to end, in ms. */
+const patience = 2_000;
+
+/** A control group with the quota of a function with so much memory. It is removed with this process, however that ends. */
+export class CpuShare implements Disposable {
+  private readonly onExit = () => this[Symbol.dispose]();
+
+  private constructor(
+    private readonly directory: string,
+    private readonly lift: () => void,
+  ) {
+    process.on("exit", this.onExit);
+  }
+
+  /**
+   * @param memory of the function, in MB
+   * @throws Error when this machine allows no such group, or not to this user
+   */
+  static of(memory: number): CpuShare {
+    const quota = Math.round((period * memory) / wholeCpu);
+    const mounts = readFileSync("/proc/mounts", "utf8");
+    const v1 = /^\S+ (\S+) cgroup \S*\bcpu\b/m.exec(mounts)?.[1];
+    const v2 = /^\S+ (\S+) cgroup2 /m.exec(mounts)?.[1];
+    const parent = v1 ?? v2;
+    if (parent === undefined) throw new Error("no control groups are mounted");
+    if (v1 === undefined) enableCpuController(parent);
+    const directory = join(parent, `bunstrap-bench-${process.pid}`);
+    mkdirSync(directory);
+    const set = (file: string, value: string | number) => writeFileSync(join(directory, file), String(value));
+    const share = new CpuShare(directory, v1 === undefined ? () => set("cpu.max", "max") : () => set("cpu.cfs_quota_us", -1));
+    try {
+      if (v1 === undefined) set("cpu.max", `${quota} ${period}`);
+      else {
+        set("cpu.cfs_period_us", period);
+        set("cpu.cfs_quota_us", quota);
+      }
+    } catch (error) {
+      share[Symbol.dispose]();
+      throw error;
+    }
+    return share;
+  }
+
+  /** The command of a process that is in the group before it becomes what is measured. */
+  command(command: Command): Command {
+    return ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', this.directory, ...command];
+  }
+
+  /** Removes the group, as soon as the processes in it, which have been killed, are gone. */
+  [Symbol.dispose](): void {
+    process.off("exit", this.onExit);
+    for (const begun = performance.now(); ; Bun.sleepSync(10)) {
+      try {
+        this.lift(); // what waits for its quota cannot end
+        return rmdirSync(this.directory);
+      } catch (error) {
+        if (performance.now() - begun > patience) return console.error(`bench: ${this.directory} is left over: ${(error as Error).message}`);
+      }
+    }
+  }
+}
+
+/** With control groups of version 2, a group has those controllers that its parent gives to its children. */
+function enableCpuController(parent: string): void {
+  const file = join(parent, "cgroup.subtree_control");
+  if (!readFileSync(file, "utf8").split(/\s/).includes("cpu")) appendFileSync(file, "+cpu");
+}

@@ -1,0 +1,133 @@
+/** The groups of rows that a run is made of: what each measures, and what it is held against. */
+import { statSync } from "node:fs";
+import { build, buildZip } from "./build.ts";
+import { CpuShare } from "./cpu-share.ts";
+import { jsonEvent } from "./events.ts";
+import { measureFirst, measureFirstRoundTrips, measureInvocations, measureLargeInvocations, measureMemory, measureStarts } from "./measure.ts";
+import { mapValues, pick, progress, type Figures } from "./report.ts";
+import { against, type Row } from "./section.ts";
+import { echoingBytes, echoingJson, echoingSmallJson, type Guests } from "./subjects.ts";
+
+type Measure = (guests: Guests, runs: number) => Promise<Row[]>;
+
+const small = jsonEvent(200);
+
+/** Start, on whichever CPU the system chooses. */
+export const measureStartAnywhere: Measure = async (guests, runs) => {
+  const starts = await measureStarts({ ...echoingSmallJson(guests), ...guests.silent }, runs, undefined, []);
+  const figures = pick(starts, ({ firstRequest }) => firstRequest);
+  return [{ what: "exec to first `GET /next`, on any CPU, ms", figures, digits: 2, reference: against("floor", figures), target: 1.05, tolerated: 1.15 }];
+};
+
+export const measureStart: Measure = async (guests, runs) => {
+  const starts = await measureStarts({ ...echoingSmallJson(guests), ...guests.silent }, runs, small, Object.keys(guests.silent));
+  const requests = pick(starts, ({ firstRequest }) => firstRequest);
+  const replies = pick(starts, ({ firstReply }) => firstReply);
+  return [
+    { what: "exec to first `GET /next`, ms", figures: requests, digits: 2, reference: against("floor", requests), target: 1.05, tolerated: 1.15 },
+    { what: "exec to first response, ms", figures: replies, digits: 2, reference: against("fetch loop", replies), target: 1, tolerated: 1.1 },
+  ];
+};
+
+/** The first invocations of a process: what most sandboxes never get beyond. */
+export const measureFirstInvocations: Measure = async (guests, runs) => {
+  const subjects = echoingSmallJson(guests);
+  const targets = [
+    { replies: 100, target: 1, tolerated: 1.4 },
+    { replies: 1_000, target: 0.7, tolerated: 0.85 },
+    { replies: 10_000, target: 0.55, tolerated: 0.65 },
+  ];
+  const first = await measureFirst(subjects, runs, { event: small, replies: targets.map(({ replies }) => replies) });
+  const rows = targets.map(({ replies, ...limits }, at): Row => {
+    const figures = pick(first, ({ cpu }) => cpu[at]!);
+    return { what: `CPU time from exec to reply ${replies.toLocaleString("en")}, ms`, figures, digits: 1, reference: against("fetch loop", figures), ...limits };
+  });
+  return [...rows, await measureSharedCpu(guests, runs)];
+};
+
+/** With the share of a CPU that a function of the least memory has. */
+async function measureSharedCpu(guests: Guests, runs: number): Promise<Row> {
+  const count = 200;
+  const row = { what: `round trip of the first ${count}, with the CPU share of 128 MB, ms`, digits: 2 };
+  let share;
+  try {
+    share = CpuShare.of(128);
+  } catch (error) {
+    return { ...row, figures: {}, missing: `this machine allows no CPU share (${(error as Error).message})` };
+  }
+  using _ = share;
+  const figures = await measureFirstRoundTrips(echoingSmallJson(guests), runs, { event: small, count, share });
+  return { ...row, figures, reference: against("fetch loop", figures), target: 0.45, tolerated: 0.6 };
+}
+
+/** Small invocations, when all that happens at first is over. */
+export const measureSmallInvocations: Measure = async (guests, runs) => {
+  const invocations = await measureInvocations(echoingSmallJson(guests), runs, { event: small, warmUp: 10_000, block: 1_000 });
+  const roundTrips = microseconds(pick(invocations, ({ roundTrip }) => roundTrip));
+  const cpu = microseconds(pick(invocations, (invocation) => invocation.cpu));
+  return [
+    { what: "200 B JSON echo, round trip, µs", figures: roundTrips, digits: 1, reference: against("fetch loop", roundTrips) },
+    { what: "of that CPU time of the harness, µs", figures: harness(microseconds(pick(invocations, ({ harnessCpu }) => harnessCpu))), digits: 0 },
+    { what: "200 B JSON echo, CPU time, µs", figures: cpu, digits: 1, reference: against("fetch loop", cpu), target: 0.5 },
+  ];
+};
+
+/** Large invocations, in time and in memory. */
+export const measureLarge: Measure = async (guests, runs) => {
+  const event = jsonEvent(5_000_000);
+  const yardstick = jsonEvent(5_000_000, { "Bench-Yardstick": "1" });
+  const timing = { ...echoingJson(guests), bunstrap: [build("test/bench/yardstick.ts")] satisfies [string] };
+  const invocations = await measureLargeInvocations(echoingBytes(guests), timing, runs, { event, yardstick, warmUp: 10, block: 5 });
+  const [rawRoundTrips, jsonRoundTrips] = [pick(invocations, ({ raw }) => raw?.roundTrip ?? NaN), pick(invocations, ({ json }) => json?.roundTrip ?? NaN)];
+  const [rawCpu, jsonCpu] = [pick(invocations, ({ raw }) => raw?.cpu ?? NaN), pick(invocations, ({ json }) => json?.cpu ?? NaN)];
+  const rawAndJsonWork = invocations.bunstrap!.map(({ raw, jsonWork }) => raw!.roundTrip + jsonWork);
+
+  progress("memory at 5 MB");
+  const peak = async (subjects: Parameters<typeof measureMemory>[0]) => pick(await measureMemory(subjects, memoryRuns(runs), { event, count: 30 }), (memory) => memory.peak);
+  const [rawPeaks, jsonPeaks] = [await peak(echoingBytes(guests)), await peak(echoingJson(guests))];
+  return [
+    { what: "5 MB raw echo, round trip, ms", figures: rawRoundTrips, digits: 2, reference: against("fetch loop", rawRoundTrips), target: 1 },
+    { what: "of that CPU time of the harness, ms", figures: harness(pick(invocations, ({ raw }) => raw?.harnessCpu ?? NaN)), digits: 1 },
+    { what: "5 MB raw echo, CPU time, ms", figures: rawCpu, digits: 2, reference: against("fetch loop", rawCpu) },
+    { what: "5 MB raw echo, peak memory, MB", figures: rawPeaks, digits: 1, reference: against("fetch loop", rawPeaks), target: 1 },
+    { what: "5 MB JSON echo, round trip, ms", figures: jsonRoundTrips, digits: 1, reference: against("fetch loop", jsonRoundTrips), target: 1, tolerated: 1.1 },
+    { what: "the same", figures: { bunstrap: jsonRoundTrips.bunstrap! }, digits: 1, reference: { name: "raw + parse + stringify", figures: rawAndJsonWork }, target: 1.15 },
+    { what: "5 MB JSON echo, CPU time, ms", figures: jsonCpu, digits: 1, reference: against("fetch loop", jsonCpu) },
+    { what: "5 MB JSON echo, peak memory, MB", figures: jsonPeaks, digits: 1, reference: against("fetch loop", jsonPeaks), target: 1, tolerated: 1.2 },
+  ];
+};
+
+export const measureResident: Measure = async (guests, runs) => {
+  const atStart = pick(await measureMemory({ ...echoingSmallJson(guests), ...guests.silent }, memoryRuns(runs)), ({ resident }) => resident);
+  const afterMany = await measureMemory(echoingSmallJson(guests), memoryRuns(runs), { event: small, count: 20_000 });
+  const resident = pick(afterMany, (memory) => memory.resident);
+  return [
+    { what: "resident after start, MB", figures: atStart, digits: 1, target: 24 },
+    { what: "resident after 20,000 invocations, MB", figures: resident, digits: 1, reference: against("fetch loop", resident, "−"), target: 6 },
+    { what: "of that anonymous, MB", figures: pick(afterMany, ({ anonymous }) => anonymous), digits: 1, target: 14 },
+  ];
+};
+
+/** The size of the example, as it is uploaded and as it is unpacked. */
+export const measureSize: Measure = async () => {
+  const { executable, zip } = buildZip("handler.example.ts");
+  const megabytes = (file: string) => ({ bunstrap: [statSync(file).size / 1e6] });
+  return [
+    { what: "executable, MB", figures: megabytes(executable), digits: 1 },
+    { what: "zip, MB", figures: megabytes(zip), digits: 1 },
+  ];
+};
+
+/** Memory differs little from one process to the next. */
+function memoryRuns(runs: number): number {
+  return Math.ceil(runs / 8);
+}
+
+function microseconds(figures: Figures): Figures {
+  return mapValues(figures, (values) => values.map((value) => value * 1000));
+}
+
+/** What the harness takes while it measures bunstrap; it is about the same for all. */
+function harness({ bunstrap = [] }: Figures): Figures {
+  return { bunstrap };
+}

@@ -1,0 +1,79 @@
+/** What `npm run bench` is told. */
+import { parseArgs } from "node:util";
+import type { Subjects } from "./measure.ts";
+import { ownNames, type Guests } from "./subjects.ts";
+
+/** The groups of rows, in the order in which they are measured. */
+export const groups = {
+  anywhere: "exec to the first request, on any CPU",
+  start: "exec to the first request and to the first response",
+  first: "CPU time of the first 100, 1,000 and 10,000 invocations, and the first 200 with the CPU share of 128 MB",
+  small: "round trip and CPU time of 200 B, after 10,000 invocations",
+  large: "round trip, CPU time and peak memory of 5 MB, raw and as JSON",
+  memory: "resident memory after the start and after 20,000 invocations",
+  size: "size of the executable and of the zip",
+  knobs: "the same executable with variables of the environment that tune Bun; only if asked for",
+} as const;
+
+export type Group = keyof typeof groups;
+
+const onlyIfAskedFor: Group[] = ["knobs"];
+const groupNames = Object.keys(groups) as Group[];
+
+const usage = `Usage: npm run bench [-- OPTION …]
+
+  --runs N               how many times each subject is measured; 40 unless given
+  --only GROUP           one group of rows alone; can be given several times:
+${groupNames.map((group) => `                           ${group.padEnd(8)}  ${groups[group]}`).join("\n")}
+  --peer NAME='COMMAND'  another bootstrap to measure: a client of the Lambda Runtime API that echoes the JSON that it is
+                         sent. The command is split at white space, and started without a shell; if its first word is
+                         a path, a copy of that file is started. Can be given several times.
+  --start NAME='COMMAND' the same for a bootstrap that does something else: only its start is measured, up to its request
+  --help                 this text`;
+
+export interface Options {
+  runs: number;
+  /** In the order in which they are measured. */
+  wanted: Group[];
+  guests: Guests;
+}
+
+/** Reads the command line; explains what is wrong with it, and ends the process. */
+export function parseOptions(): Options {
+  try {
+    const { values } = parseArgs({
+      options: {
+        runs: { type: "string", default: "40" },
+        only: { type: "string", multiple: true, default: groupNames.filter((group) => !onlyIfAskedFor.includes(group)) },
+        peer: { type: "string", multiple: true, default: [] },
+        start: { type: "string", multiple: true, default: [] },
+        help: { type: "boolean" },
+      },
+    });
+    if (values.help) {
+      console.log(usage);
+      process.exit();
+    }
+    if (!/^[1-9]\d*$/.test(values.runs)) throw new Error(`--runs takes a number from 1 on, and got ${JSON.stringify(values.runs)}`);
+    const unknown = values.only.find((name) => !groupNames.includes(name as Group));
+    if (unknown !== undefined) throw new Error(`--only takes one of ${groupNames.join(", ")}, and got ${JSON.stringify(unknown)}`);
+    const peers = parseCommands("--peer", values.peer, ownNames);
+    const silent = parseCommands("--start", values.start, [...ownNames, ...Object.keys(peers)]);
+    return { runs: Number(values.runs), wanted: groupNames.filter((group) => values.only.includes(group)), guests: { peers, silent } };
+  } catch (error) {
+    console.error(`bench: ${(error as Error).message}\n\n${usage}`);
+    process.exit(2);
+  }
+}
+
+function parseCommands(option: string, values: string[], taken: string[]): Subjects {
+  const commands: Subjects = {};
+  for (const value of values) {
+    const [, name, executable, rest = ""] = /^\s*([^=]*[^=\s])\s*=\s*(\S+)\s*([^]*)$/.exec(value) ?? [];
+    if (name === undefined || executable === undefined) throw new Error(`${option} takes NAME='COMMAND', and got ${JSON.stringify(value)}`);
+    if ([...taken, ...Object.keys(commands)].includes(name)) throw new Error(`there is already a subject named ${name}`);
+    if (!Bun.which(executable)) throw new Error(`there is no executable ${executable} for ${name}`);
+    commands[name] = [executable, ...rest.split(/\s+/).filter(Boolean)];
+  }
+  return commands;
+}
