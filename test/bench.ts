@@ -6,21 +6,28 @@
  * - the floor: a few lines that open a socket and send back what they are sent, built by the same Bun with the same flags
  * - bunstrap: the echo handlers
  * - a fetch loop: what one would write without a runtime, with the same handlers, the same Bun and the same flags
+ * - the official client for Node.js, with Node.js
  * - peers: any other bootstrap that echoes what it is sent, and for the start alone, any other
  *
  * A target is a comparison within one run, or a size: other machines, and other hours of this one, have other times.
  */
+import { writeFileSync } from "node:fs";
 import { measureFirstInvocations, measureLarge, measureResident, measureSize, measureSmallInvocations, measureStart, measureStartAnywhere } from "./bench/groups.ts";
+import { measureGrowth } from "./bench/growth.ts";
 import { measureKnobs } from "./bench/knobs.ts";
+import { measureLoops } from "./bench/loops.ts";
+import { NodeClient } from "./bench/node-client.ts";
 import { groups, parseOptions } from "./bench/options.ts";
 import { pinToOneCpu } from "./bench/process.ts";
 import { machine, progress } from "./bench/report.ts";
-import { render, type Row } from "./bench/section.ts";
+import { chart } from "./bench/svg.ts";
+import { render, type Row, type Table } from "./bench/table.ts";
 
-const { runs, wanted, guests } = parseOptions();
+const { runs, wanted, node: wantsNode, peers, silent, json, svg } = parseOptions();
+const guests = { peers, silent, node: wantsNode ? installNode() : undefined };
 
-/** The groups that share a table. */
-const ofOneTable = {
+/** The groups that are rows of the main table. */
+const ofMainTable = {
   anywhere: measureStartAnywhere,
   start: measureStart,
   first: measureFirstInvocations,
@@ -29,21 +36,50 @@ const ofOneTable = {
   memory: measureResident,
   size: measureSize,
 };
+const rows: Row[] = [];
+
+/** The groups that are tables of their own. */
+const ofOwnTables = {
+  growth: measureGrowth,
+  loops: measureLoops,
+  knobs: (_: typeof guests, runs: number) => measureKnobs(runs),
+};
+const tables: Table[] = [];
 
 let cpu: number | undefined;
-const rows: Row[] = [];
-const sections = [];
 for (const group of wanted) {
   if (group !== "anywhere") cpu ??= pin();
   progress(groups[group]);
-  if (group === "knobs") sections.push({ title: "Variables of the environment", rows: await measureKnobs(runs), subjectsDown: true });
-  else rows.push(...(await ofOneTable[group](guests, runs)));
+  if (group in ofMainTable) rows.push(...(await ofMainTable[group as keyof typeof ofMainTable](guests, runs)));
+  else tables.push(...(await ofOwnTables[group as keyof typeof ofOwnTables](guests, runs)));
 }
-if (rows.length > 0) sections.unshift({ title: "Events of 5 MB come in one chunk; their JSON is an array of objects with strings and numbers, in ASCII.", rows });
+if (rows.length > 0) tables.unshift({ title: "Start, invocations, memory and size", rows });
 
-console.log(`${machine(cpu)} Bun ${Bun.version}; ${runs} runs in turn: medians (and quartiles). Nothing was measured on AWS.
+// ── Report ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-${sections.map(render).join("\n\n")}`);
+const date = new Date().toISOString().slice(0, 10);
+const versions = [`Bun ${Bun.version}`, ...(guests.node ? [`Node.js ${guests.node.nodeVersion} with aws-lambda-ric ${guests.node.clientVersion}`] : [])].join(", ");
+const method = `${runs} runs in turn: medians and quartiles.`;
+
+console.log(`${machine(cpu)} ${versions}; ${date}; ${method}
+Events of 5 MB come in one chunk; their JSON is an array of objects with strings and numbers, in ASCII. Nothing was measured on AWS.
+
+${tables.map(render).join("\n\n")}`);
+
+if (json !== undefined) writeFileSync(json, JSON.stringify({ machine: machine(cpu), versions, date, runs, tables }, null, 1));
+if (svg !== undefined) {
+  const notes = [machine(cpu), `${versions}. JSON echo of 200 B; nothing was measured on AWS.`, `${date}. ${method}`];
+  writeFileSync(svg, chart("Bootstraps of an AWS Lambda function: less is better", rows, notes));
+}
+
+function installNode(): NodeClient {
+  try {
+    return NodeClient.installed();
+  } catch (error) {
+    console.error(`bench: ${(error as Error).message}`);
+    process.exit(1);
+  }
+}
 
 function pin(): number | undefined {
   const cpu = pinToOneCpu();

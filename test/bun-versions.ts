@@ -33,7 +33,7 @@ const subjects: Subjects = {};
 for (const version of versions) {
   progress(`building with Bun ${version}`);
   const failure = build(version);
-  if (failure === undefined) subjects[version] = [join(project, version, architecture, "bootstrap")];
+  if (failure === undefined) subjects[version] = { command: [join(project, version, architecture, "bootstrap")] };
   else console.error(failure);
 }
 

@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { architecture, buildWithoutZip, root, workspace } from "../sandbox.ts";
 import { progress } from "./report.ts";
 
 /** The executable of a source file, which is named relative to the repository; built when it is first asked for. */
 export function build(source: string): string {
-  const out = join(workspace, basename(source, ".ts"));
+  const out = join(workspace, source.replaceAll("/", "-"));
   const executable = join(out, architecture, "bootstrap");
   if (!existsSync(executable)) {
     progress(`building ${source}`);
@@ -20,7 +20,7 @@ export function build(source: string): string {
 /** The executable of a source file, and what is uploaded of it. */
 export function buildZip(source: string): { executable: string; zip: string } {
   progress(`building and packing ${source}`);
-  const out = join(workspace, `${basename(source, ".ts")}.packed`);
+  const out = join(workspace, `${source.replaceAll("/", "-")}.packed`);
   check(spawnSync(join(root, "build.sh"), buildArguments(source, out), { encoding: "utf8" }));
   return { executable: join(out, architecture, "bootstrap"), zip: join(out, `bootstrap-${architecture}.zip`) };
 }

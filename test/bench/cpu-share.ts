@@ -1,7 +1,7 @@
 /** The share of a CPU that a function has on Lambda, which comes with its memory. */
 import { appendFileSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Command } from "./process.ts";
+import type { Subject } from "./process.ts";
 
 /** The memory that comes with one whole CPU, in MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html */
 const wholeCpu = 1769;
@@ -27,7 +27,7 @@ export class CpuShare implements Disposable {
    * @param memory of the function, in MB
    * @throws Error when this machine allows no such group, or not to this user
    */
-  static of(memory: number): CpuShare {
+  static ofMemory(memory: number): CpuShare {
     const quota = Math.round((period * memory) / wholeCpu);
     const mounts = readFileSync("/proc/mounts", "utf8");
     const v1 = /^\S+ (\S+) cgroup \S*\bcpu\b/m.exec(mounts)?.[1];
@@ -52,9 +52,9 @@ export class CpuShare implements Disposable {
     return share;
   }
 
-  /** The command of a process that is in the group before it becomes what is measured. */
-  command(command: Command): Command {
-    return ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', this.directory, ...command];
+  /** The same, as a process that is in the group before it becomes what is measured. */
+  limit(subject: Subject): Subject {
+    return { ...subject, command: ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', this.directory, ...subject.command] };
   }
 
   /** Removes the group, as soon as the processes in it, which have been killed, are gone. */

@@ -8,6 +8,7 @@ const [hostname, port] = process.env.AWS_LAMBDA_RUNTIME_API!.split(":");
 const invocation = "/2018-06-01/runtime/invocation/";
 const host = ` HTTP/1.1\r\nHost: ${hostname}:${port}\r\n`;
 const next = `GET ${invocation}next${host}\r\n`;
+const decoder = new TextDecoder("latin1");
 
 function answer(message: string): string {
   if (message.startsWith("HTTP/1.1 202")) return next;
@@ -19,5 +20,9 @@ function answer(message: string): string {
 Bun.connect({
   hostname: hostname!,
   port: Number(port),
-  socket: { open: (socket) => void socket.write(next), data: (socket, piece) => void socket.write(answer(piece.toString("latin1"))) },
+  socket: {
+    binaryType: "uint8array", // Buffer, and what it takes to make it, are not needed
+    open: (socket) => void socket.write(next),
+    data: (socket, piece: Uint8Array) => void socket.write(answer(decoder.decode(piece))),
+  },
 });

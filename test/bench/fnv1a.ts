@@ -3,6 +3,6 @@ import { run } from "../../runtime.ts";
 
 run((_headers, body) => {
   let hash = 0x811c9dc5;
-  for (const byte of body) hash = Math.imul(hash ^ byte, 0x01000193);
+  for (let at = 0; at < body.length; at++) hash = Math.imul(hash ^ body[at]!, 0x01000193);
   return (hash >>> 0).toString(16);
 });

@@ -1,13 +1,14 @@
-/** The groups of rows that a run is made of: what each measures, and what it is held against. */
+/** The groups of the table's rows: what each measures, and what it is held against. */
 import { statSync } from "node:fs";
-import { build, buildZip } from "./build.ts";
+import { buildZip } from "./build.ts";
 import { CpuShare } from "./cpu-share.ts";
 import { jsonEvent } from "./events.ts";
 import { measureFirst, measureFirstRoundTrips, measureInvocations, measureLargeInvocations, measureMemory, measureStarts } from "./measure.ts";
 import { mapValues, pick, progress, type Figures } from "./report.ts";
-import { against, type Row } from "./section.ts";
-import { echoingBytes, echoingJson, echoingSmallJson, type Guests } from "./subjects.ts";
+import { against, type Row } from "./table.ts";
+import { built, echoingBytes, echoingJson, echoingSmallJson, type Guests } from "./subjects.ts";
 
+/** Measures one group. */
 type Measure = (guests: Guests, runs: number) => Promise<Row[]>;
 
 const small = jsonEvent(200);
@@ -25,7 +26,7 @@ export const measureStart: Measure = async (guests, runs) => {
   const replies = pick(starts, ({ firstReply }) => firstReply);
   return [
     { what: "exec to first `GET /next`, ms", figures: requests, digits: 2, reference: against("floor", requests), target: 1.05, tolerated: 1.15 },
-    { what: "exec to first response, ms", figures: replies, digits: 2, reference: against("fetch loop", replies), target: 1, tolerated: 1.1 },
+    { what: "exec to first response, ms", figures: replies, digits: 2, reference: against("fetch loop", replies), target: 1, tolerated: 1.1, bars: "ms from exec to the first response" },
   ];
 };
 
@@ -42,6 +43,7 @@ export const measureFirstInvocations: Measure = async (guests, runs) => {
     const figures = pick(first, ({ cpu }) => cpu[at]!);
     return { what: `CPU time from exec to reply ${replies.toLocaleString("en")}, ms`, figures, digits: 1, reference: against("fetch loop", figures), ...limits };
   });
+  rows[1]!.bars = "ms of CPU time for the start and the first 1,000 invocations";
   return [...rows, await measureSharedCpu(guests, runs)];
 };
 
@@ -51,7 +53,7 @@ async function measureSharedCpu(guests: Guests, runs: number): Promise<Row> {
   const row = { what: `round trip of the first ${count}, with the CPU share of 128 MB, ms`, digits: 2 };
   let share;
   try {
-    share = CpuShare.of(128);
+    share = CpuShare.ofMemory(128);
   } catch (error) {
     return { ...row, figures: {}, missing: `this machine allows no CPU share (${(error as Error).message})` };
   }
@@ -76,7 +78,7 @@ export const measureSmallInvocations: Measure = async (guests, runs) => {
 export const measureLarge: Measure = async (guests, runs) => {
   const event = jsonEvent(5_000_000);
   const yardstick = jsonEvent(5_000_000, { "Bench-Yardstick": "1" });
-  const timing = { ...echoingJson(guests), bunstrap: [build("test/bench/yardstick.ts")] satisfies [string] };
+  const timing = { ...echoingJson(guests), bunstrap: built("test/bench/yardstick.ts") };
   const invocations = await measureLargeInvocations(echoingBytes(guests), timing, runs, { event, yardstick, warmUp: 10, block: 5 });
   const [rawRoundTrips, jsonRoundTrips] = [pick(invocations, ({ raw }) => raw?.roundTrip ?? NaN), pick(invocations, ({ json }) => json?.roundTrip ?? NaN)];
   const [rawCpu, jsonCpu] = [pick(invocations, ({ raw }) => raw?.cpu ?? NaN), pick(invocations, ({ json }) => json?.cpu ?? NaN)];
@@ -103,18 +105,18 @@ export const measureResident: Measure = async (guests, runs) => {
   const resident = pick(afterMany, (memory) => memory.resident);
   return [
     { what: "resident after start, MB", figures: atStart, digits: 1, target: 24 },
-    { what: "resident after 20,000 invocations, MB", figures: resident, digits: 1, reference: against("fetch loop", resident, "−"), target: 6 },
+    { what: "resident after 20,000 invocations, MB", figures: resident, digits: 1, reference: against("fetch loop", resident, "−"), target: 6, bars: "MB resident after 20,000 invocations" },
     { what: "of that anonymous, MB", figures: pick(afterMany, ({ anonymous }) => anonymous), digits: 1, target: 14 },
   ];
 };
 
-/** The size of the example, as it is uploaded and as it is unpacked. */
-export const measureSize: Measure = async () => {
+/** What is uploaded, and what it is unpacked to. */
+export const measureSize: Measure = async ({ node }) => {
   const { executable, zip } = buildZip("handler.example.ts");
-  const megabytes = (file: string) => ({ bunstrap: [statSync(file).size / 1e6] });
+  const sizes = { bunstrap: { unpacked: statSync(executable).size, zip: statSync(zip).size }, ...(node && { "Node.js": node.size() }) };
   return [
-    { what: "executable, MB", figures: megabytes(executable), digits: 1 },
-    { what: "zip, MB", figures: megabytes(zip), digits: 1 },
+    { what: "unpacked, MB", figures: mapValues(sizes, ({ unpacked }) => [unpacked / 1e6]), digits: 1 },
+    { what: "zip, MB", figures: mapValues(sizes, (size) => [size.zip / 1e6]), digits: 1 },
   ];
 };
 

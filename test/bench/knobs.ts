@@ -1,35 +1,36 @@
 /** What can only be set in the function's environment: what it saves a function that waits, and costs one that computes. */
-import { build } from "./build.ts";
 import { jsonEvent } from "./events.ts";
 import { measureFirst } from "./measure.ts";
-import type { Environment } from "./process.ts";
 import { mapValues, pick, progress } from "./report.ts";
-import type { Row } from "./section.ts";
+import { built } from "./subjects.ts";
+import type { Row, Table } from "./table.ts";
 
 const noScavenger = { MIMALLOC_SCAVENGER: "0" };
-const environments: Record<string, Environment> = Object.fromEntries(
-  [{}, noScavenger, { BUN_JSC_useFTLJIT: "0" }, { BUN_JSC_useFTLJIT: "0", ...noScavenger }, { BUN_JSC_useDFGJIT: "0" }, { BUN_JSC_useDFGJIT: "0", ...noScavenger }].map(
-    (environment) => [nameOf(environment), environment],
-  ),
-);
+const noFtl = { BUN_JSC_useFTLJIT: "0" };
+const noDfg = { BUN_JSC_useDFGJIT: "0" };
+const environments: Record<string, string>[] = [{}, noScavenger, noFtl, { ...noFtl, ...noScavenger }, noDfg, { ...noDfg, ...noScavenger }];
+const named = Object.fromEntries(environments.map((environment) => [nameOf(environment), environment]));
 
-function nameOf(environment: Environment): string {
+function nameOf(environment: Record<string, string>): string {
   const variables = Object.entries(environment).map(([name, value]) => `\`${name}=${value}\``);
-  return variables.join(" and ") || "nothing set";
+  return variables.join(" ") || "nothing set";
 }
 
-export async function measureKnobs(runs: number): Promise<Row[]> {
-  const computing = [
-    { what: "5 MB JSON echo", executable: build("test/handlers/json-echo.ts"), event: jsonEvent(5_000_000), replies: [30] },
-    { what: "FNV-1a in JavaScript of 1 MB", executable: build("test/bench/fnv1a.ts"), event: jsonEvent(1_000_000), replies: [10, 100] },
-  ];
-  const waiting = { what: "200 B JSON echo", executable: build("test/handlers/json-echo.ts"), event: jsonEvent(200), replies: [100, 1_000, 10_000] };
-  const rows: Row[] = [];
-  for (const { what, executable, event, replies } of [waiting, ...computing]) {
-    progress(`${what}, in ${Object.keys(environments).length} environments`);
-    const first = await measureFirst(mapValues(environments, () => [executable]), runs, { event, replies, environments });
-    replies.forEach((reply, at) => rows.push({ what: `${what}: CPU time to reply ${reply.toLocaleString("en")}, ms`, figures: pick(first, ({ cpu }) => cpu[at]!), digits: 1 }));
-    rows.push({ what: "resident then, MB", figures: pick(first, ({ resident }) => resident), digits: 1 });
+/** Handlers, with the numbers of the replies up to which CPU time counts. */
+const handlers = [
+  { what: "200 B JSON echo", source: "test/handlers/json-echo.ts", event: jsonEvent(200), replies: [100, 1_000, 10_000] },
+  { what: "5 MB JSON echo", source: "test/handlers/json-echo.ts", event: jsonEvent(5_000_000), replies: [3, 30] },
+  { what: "FNV-1a of 1 MB, in JavaScript", source: "test/bench/fnv1a.ts", event: jsonEvent(1_000_000), replies: [10, 100] },
+];
+
+export async function measureKnobs(runs: number): Promise<Table[]> {
+  const tables: Table[] = [];
+  for (const { what, source, event, replies } of handlers) {
+    progress(`${what}, in ${environments.length} environments`);
+    const first = await measureFirst(mapValues(named, (environment) => ({ ...built(source), environment })), runs, { event, replies });
+    const times = replies.map((reply, at): Row => ({ what: `CPU to reply ${reply.toLocaleString("en")}, ms`, figures: pick(first, ({ cpu }) => cpu[at]!), digits: 0 }));
+    const resident: Row = { what: "resident then, MB", figures: pick(first, (sample) => sample.resident), digits: 0 };
+    tables.push({ title: `${what}, by what is set in the environment`, rows: [...times, resident], subjectsDown: true });
   }
-  return rows;
+  return tables;
 }

@@ -1,12 +1,12 @@
 /** The measurements, each of several subjects in turn. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CpuShare } from "./cpu-share.ts";
-import { Bootstrap, freshCopy, type Command, type Environment, type Invocation } from "./process.ts";
+import { Bootstrap, freshCopy, type Invocation, type Subject } from "./process.ts";
 import { inTurn, mapValues } from "./report.ts";
 import type { PreparedEvent } from "./service.ts";
 
-/** What is measured, by name: the command of each. */
-export type Subjects = Record<string, Command>;
+/** What is measured, by name. */
+export type Subjects = Record<string, Subject>;
 
 /** Times since exec, in ms. */
 export interface Start {
@@ -17,8 +17,8 @@ export interface Start {
 
 /** @param event What to send to all but those that are `silent`, which take no events. */
 export function measureStarts(subjects: Subjects, rounds: number, event: PreparedEvent | undefined, silent: string[]): Promise<Record<string, Start[]>> {
-  return ofFreshCopies(subjects, rounds, async (command, name) => {
-    await using bootstrap = await Bootstrap.start(command);
+  return ofFreshCopies(subjects, rounds, async (subject, name) => {
+    await using bootstrap = await Bootstrap.start(subject);
     const firstRequest = bootstrap.startTime;
     return { firstRequest, firstReply: event && !silent.includes(name) ? (await bootstrap.invoke(event)).sinceExec : NaN };
   });
@@ -36,10 +36,10 @@ export interface First {
 export function measureFirst(
   subjects: Subjects,
   rounds: number,
-  { event, replies, environments = {} }: { event: PreparedEvent; replies: number[]; environments?: Record<string, Environment> },
+  { event, replies }: { event: PreparedEvent; replies: number[] },
 ): Promise<Record<string, First[]>> {
-  return ofFreshCopies(subjects, rounds, async (command, name) => {
-    await using bootstrap = await Bootstrap.start(command, environments[name]);
+  return ofFreshCopies(subjects, rounds, async (subject) => {
+    await using bootstrap = await Bootstrap.start(subject);
     const cpu = await bootstrap.cpuToReplies(event, replies.at(-1)!, replies);
     await sleep(restTime);
     return { cpu, resident: bootstrap.memory("VmRSS") };
@@ -52,8 +52,8 @@ export function measureFirstRoundTrips(
   rounds: number,
   { event, count, share }: { event: PreparedEvent; count: number; share: CpuShare },
 ): Promise<Record<string, number[]>> {
-  return ofFreshCopies(subjects, rounds, async (command) => {
-    await using bootstrap = await Bootstrap.start(share.command(command));
+  return ofFreshCopies(subjects, rounds, async (subject) => {
+    await using bootstrap = await Bootstrap.start(share.limit(subject));
     return (await bootstrap.invokeBlock(event, count)).roundTrip;
   });
 }
@@ -62,16 +62,16 @@ export function measureFirstRoundTrips(
 const roundsOfOneCopy = 10;
 
 /** Measures fresh processes of executables that have been copied, and the copies started once, before. */
-function ofFreshCopies<Sample>(subjects: Subjects, rounds: number, measure: (command: Command, name: string) => Promise<Sample>): Promise<Record<string, Sample[]>> {
+function ofFreshCopies<Sample>(subjects: Subjects, rounds: number, measure: (subject: Subject, name: string) => Promise<Sample>): Promise<Record<string, Sample[]>> {
   const copies: Subjects = {};
   return inTurn(
     rounds,
-    mapValues(subjects, (command, name) => async (round) => {
+    mapValues(subjects, (subject, name) => async (round) => {
       if (round % roundsOfOneCopy === 0) {
-        copies[name] = freshCopy(name, command);
+        copies[name] = freshCopy(name, subject);
         await (await Bootstrap.start(copies[name]))[Symbol.asyncDispose](); // so that the copy has been read once
       }
-      return measure(copies[name] ?? command, name);
+      return measure(copies[name] ?? subject, name);
     }),
   );
 }
@@ -79,8 +79,8 @@ function ofFreshCopies<Sample>(subjects: Subjects, rounds: number, measure: (com
 /** Starts processes that end with the stack, and has each reply to so many events. */
 async function startWarm(stack: AsyncDisposableStack, subjects: Subjects, event: PreparedEvent, invocations: number): Promise<Record<string, Bootstrap>> {
   const bootstraps: Record<string, Bootstrap> = {};
-  for (const [name, command] of Object.entries(subjects)) {
-    const bootstrap = stack.use(await Bootstrap.start(freshCopy(name, command)));
+  for (const [name, subject] of Object.entries(subjects)) {
+    const bootstrap = stack.use(await Bootstrap.start(freshCopy(name, subject)));
     await bootstrap.checkEcho(event);
     await bootstrap.invokeBlock(event, invocations);
     bootstraps[name] = bootstrap;
@@ -150,8 +150,8 @@ export interface Memory {
 export function measureMemory(subjects: Subjects, rounds: number, invocations?: { event: PreparedEvent; count: number }): Promise<Record<string, Memory[]>> {
   return inTurn(
     rounds,
-    mapValues(subjects, (command, name) => async () => {
-      await using bootstrap = await Bootstrap.start(freshCopy(name, command));
+    mapValues(subjects, (subject, name) => async () => {
+      await using bootstrap = await Bootstrap.start(freshCopy(name, subject));
       if (invocations) {
         await bootstrap.checkEcho(invocations.event);
         await bootstrap.invokeBlock(invocations.event, invocations.count - 1);
@@ -160,4 +160,21 @@ export function measureMemory(subjects: Subjects, rounds: number, invocations?: 
       return { resident: bootstrap.memory("VmRSS"), anonymous: bootstrap.memory("RssAnon"), peak: bootstrap.memory("VmHWM") };
     }),
   );
+}
+
+/** How fast a fresh process serves events, as many at a time as it asks for. */
+export interface Rate {
+  perSecond: number;
+  /** Memory afterwards, in MB. */
+  resident: number;
+}
+
+export function measureRates(subjects: Subjects, rounds: number, { event, warmUp, block }: Blocks): Promise<Record<string, Rate[]>> {
+  return ofFreshCopies(subjects, rounds, async (subject) => {
+    await using bootstrap = await Bootstrap.start(subject);
+    await bootstrap.checkEcho(event);
+    await bootstrap.invokeBlock(event, warmUp);
+    const { roundTrip } = await bootstrap.invokeBlock(event, block);
+    return { perSecond: 1000 / roundTrip, resident: bootstrap.memory("VmRSS") };
+  });
 }

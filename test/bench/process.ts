@@ -8,11 +8,15 @@ import { dlopen, FFIType } from "bun:ffi";
 import { residentMemory, workspace } from "../sandbox.ts";
 import { Service, type PreparedEvent } from "./service.ts";
 
-/** Something that can be started as a bootstrap: an executable and its arguments. */
+/** An executable and its arguments. */
 export type Command = [executable: string, ...args: string[]];
 
-/** Variables beyond those that Lambda sets for every function. */
-export type Environment = Record<string, string>;
+/** Something that can be started as a bootstrap. */
+export interface Subject {
+  command: Command;
+  /** Variables beyond those that are set for every bootstrap, or in their place. */
+  environment?: Record<string, string>;
+}
 
 /** What one invocation took, in ms: the mean of a block of them. */
 export interface Invocation {
@@ -25,17 +29,18 @@ export interface Invocation {
 }
 
 /**
- * A command with a fresh copy of its executable, if that is given by a path, in the place of the last one of that name:
+ * The same with a fresh copy of its executable, if that is given by a path, in the place of the last one of that name:
  * how a file got into the page cache changes how fast it starts.
  */
-export function freshCopy(name: string, [executable, ...args]: Command): Command {
-  if (!executable.includes("/")) return [executable, ...args];
+export function freshCopy(name: string, subject: Subject): Subject {
+  const [executable, ...args] = subject.command;
+  if (!executable.includes("/")) return subject;
   const directory = join(workspace, `copy of ${name}`);
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory);
   const copy = join(directory, basename(executable));
   copyFileSync(executable, copy);
-  return [copy, ...args];
+  return { ...subject, command: [copy, ...args] };
 }
 
 /** What Lambda sets for every function, as far as bootstraps are known to read it. */
@@ -44,6 +49,8 @@ const lambdaEnvironment = {
   AWS_LAMBDA_FUNCTION_MEMORY_SIZE: "1024",
   AWS_LAMBDA_FUNCTION_NAME: "bench",
   AWS_LAMBDA_FUNCTION_VERSION: "$LATEST",
+  AWS_LAMBDA_LOG_GROUP_NAME: "/aws/lambda/bench",
+  AWS_LAMBDA_LOG_STREAM_NAME: "2026/01/01/[$LATEST]0",
   AWS_REGION: "eu-west-1",
   LAMBDA_TASK_ROOT: process.cwd(),
 };
@@ -66,10 +73,8 @@ export class Bootstrap implements AsyncDisposable {
     for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1)); // not without the above
   }
 
-  constructor(
-    private readonly command: Command,
-    environment: Environment,
-  ) {
+  constructor(private readonly subject: Subject) {
+    const { command, environment } = subject;
     const env = { ...lambdaEnvironment, AWS_LAMBDA_RUNTIME_API: this.service.address, PATH: process.env.PATH, ...environment };
     const stderr = Bun.file(this.log);
     this.begun = performance.now();
@@ -78,8 +83,8 @@ export class Bootstrap implements AsyncDisposable {
   }
 
   /** Starts a process, and waits until it asks for its first event. */
-  static async start(command: Command, environment: Environment = {}): Promise<Bootstrap> {
-    const bootstrap = new Bootstrap(command, environment);
+  static async start(subject: Subject): Promise<Bootstrap> {
+    const bootstrap = new Bootstrap(subject);
     try {
       await bootstrap.ready();
     } catch (error) {
@@ -158,7 +163,7 @@ export class Bootstrap implements AsyncDisposable {
   }
 
   private get description(): string {
-    return this.command.join(" ");
+    return this.subject.command.join(" ");
   }
 
   private get lastWords(): string {

@@ -1,6 +1,7 @@
 /** How figures are gathered, summed up and shown. */
-import { availableParallelism, cpus, release } from "node:os";
+import { cpus, release } from "node:os";
 import { architecture } from "../sandbox.ts";
+import { cpuName } from "./cpu-name.ts";
 
 /** Figures of several subjects, by name; those of one round stand at the same index. */
 export type Figures = Record<string, number[]>;
@@ -43,17 +44,19 @@ export function median(values: number[] = []): number {
   return quantile(values, 0.5);
 }
 
-/** The median, and the quartiles behind it if they differ; nothing if there is nothing. */
-export function spread(values: number[] = [], digits: number): string {
+/** The median, and the quartiles behind it if they differ; nothing if there is nothing. Three digits count, unless told. */
+export function spread(values: number[] = [], digits?: number): string {
   if (values.length === 0 || values.some(Number.isNaN)) return "";
-  const [low = "", middle = "", high = ""] = [0.25, 0.5, 0.75].map((q) => quantile(values, q).toFixed(digits));
-  return low === high ? middle : `${middle} (${low}–${high})`;
+  const [low, middle, high] = [0.25, 0.5, 0.75].map((q) => quantile(values, q)) as [number, number, number];
+  const places = digits ?? (middle >= 100 ? 0 : middle >= 10 ? 1 : 2);
+  const [lowText, text, highText] = [low.toFixed(places), middle.toFixed(places), high.toFixed(places)];
+  return lowText === highText ? text : `${text} (${lowText}–${highText})`;
 }
 
 /** Where the figures come from, in two sentences. */
 export function machine(pinnedTo: number | undefined): string {
   const pinning = pinnedTo === undefined ? "Nothing is pinned, for want of taskset." : `The harness and what it measures share CPU ${pinnedTo}, unless a line says otherwise.`;
-  return `${cpus()[0]?.model ?? "An unknown CPU"}, ${availableParallelism()} CPUs, ${architecture}, Linux ${release()}. ${pinning}`;
+  return `${cpuName()}, ${cpus().length} CPUs, ${architecture}, Linux ${release()}. ${pinning}`;
 }
 
 export function markdownTable(head: string[], rows: string[][]): string {

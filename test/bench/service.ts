@@ -26,13 +26,13 @@ export class PreparedEvent {
   }
 }
 
-/** Invocations that are under way, one after the other. */
+/** Invocations that are under way: one after the other, or as many at a time as the process asks for. */
 interface Block {
   event: PreparedEvent;
   /** How many events are still to be sent. */
   unsent: number;
-  /** The request id of the event that was sent last. */
-  id: string;
+  /** The request ids of the events that were sent, and not yet replied to. */
+  inFlight: Set<string>;
   /** How many replies have come. */
   replies: number;
   /** Is told the number of each reply, from 1 on, before it is answered. */
@@ -52,6 +52,8 @@ interface BlockOptions {
 
 type Socket = Bun.Socket<Connection>;
 
+const responsePath = new RegExp(`^POST ${basePath}/invocation/([^/]+)/response `);
+
 /** A server for one process, on a port of its own. The process may use as many connections as it likes. */
 export class Service {
   /** When the process has last asked for an event, by `performance.now()`. */
@@ -61,8 +63,8 @@ export class Service {
   private readonly listener: Bun.TCPSocketListener<Connection>;
   private readonly sockets = new Set<Socket>();
   private firstRequest = Promise.withResolvers<void>();
-  /** Where `GET /next` waits for an event. */
-  private asking: Socket | undefined;
+  /** Where `GET /next` waits for an event: the one that has waited longest comes first. */
+  private readonly asking: Socket[] = [];
   private block: Block | undefined;
 
   constructor() {
@@ -91,27 +93,28 @@ export class Service {
     return this.firstRequest.promise;
   }
 
-  /** Sends events one by one, until the process has replied to each and asks for one more. */
+  /** Sends events as the process asks for them, until it has replied to each and asks for one more. */
   invoke(event: PreparedEvent, count: number, { onReplied, onReply, replyLength }: BlockOptions = {}): Promise<void> {
     const done = Promise.withResolvers<void>();
-    this.block = { event, unsent: count, id: "", replies: 0, onReplied, onReply, replyLength, done };
-    if (this.asking) this.proceed(this.asking);
+    this.block = { event, unsent: count, inFlight: new Set(), replies: 0, onReplied, onReply, replyLength, done };
+    if (this.asking.length > 0) this.proceed(this.block);
     return done.promise;
   }
 
   /** Takes `GET /next`. */
   asked(socket: Socket): void {
     this.askedAt = performance.now();
-    this.asking = socket;
+    this.asking.push(socket);
     this.firstRequest.resolve();
-    if (this.block) this.proceed(socket);
+    if (this.block) this.proceed(this.block);
   }
 
   /** Takes a reply that was received whole. */
   replied(socket: Socket, head: string, length: number, body: Buffer | undefined): void {
     this.repliedAt = performance.now();
     const block = this.block;
-    if (!block || !head.startsWith(`POST ${basePath}/invocation/${block.id}/response `) || length !== (block.replyLength ?? length)) {
+    const [, id = ""] = responsePath.exec(head) ?? [];
+    if (!block?.inFlight.delete(id) || length !== (block.replyLength ?? length)) {
       return this.fail(new Error(`unexpected request, with a body of ${length} bytes: ${head}`));
     }
     block.onReplied?.(++block.replies);
@@ -134,14 +137,14 @@ export class Service {
     for (const socket of this.sockets) socket.terminate();
   }
 
-  private proceed(socket: Socket): void {
-    const block = this.block!;
-    if (block.unsent-- > 0) {
+  private proceed(block: Block): void {
+    while (block.unsent > 0 && this.asking.length > 0) {
       const { id, bytes } = block.event.next();
-      block.id = id;
-      this.asking = undefined;
-      socket.data.send(bytes);
-    } else {
+      block.unsent--;
+      block.inFlight.add(id);
+      this.asking.shift()!.data.send(bytes);
+    }
+    if (block.unsent === 0 && block.inFlight.size === 0) {
       this.block = undefined;
       block.done.resolve();
     }

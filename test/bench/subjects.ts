@@ -1,30 +1,47 @@
-/** What is measured beside bunstrap, which is built when it is first asked for. */
+/** What is measured: bunstrap and what it is held against are built when they are first asked for. */
 import { build } from "./build.ts";
 import type { Subjects } from "./measure.ts";
+import type { NodeClient } from "./node-client.ts";
+import type { Subject } from "./process.ts";
 
-/** What the reader brings along. */
+/** What is measured only if the reader asks for it. */
 export interface Guests {
   /** Other bootstraps, which echo JSON. */
   peers: Subjects;
   /** Bootstraps that are started and sent no event. */
   silent: Subjects;
+  node?: NodeClient | undefined;
 }
 
-/** Names that no guest can have. */
-export const ownNames = ["floor", "bunstrap", "fetch loop"];
+/** Names that no peer can have. */
+export const ownNames = ["floor", "bunstrap", "fetch loop", "Node.js"];
 
-/** The ones that echo JSON of a few bytes. */
+/** The ones that echo JSON of a few bytes, in one piece. */
 export function echoingSmallJson(guests: Guests): Subjects {
-  const { bunstrap, ...others } = echoingJson(guests);
-  return { floor: [build("test/bench/floor.ts")], bunstrap: bunstrap!, ...others };
+  return { floor: built("test/bench/floor.ts"), ...echoingJson(guests) };
 }
 
 /** The ones that echo any JSON. */
-export function echoingJson({ peers }: Guests): Subjects {
-  return { bunstrap: [build("test/handlers/json-echo.ts")], "fetch loop": [build("test/bench/fetch-json-echo.ts")], ...peers };
+export function echoingJson({ peers, node }: Guests): Subjects {
+  return {
+    bunstrap: built("test/handlers/json-echo.ts"),
+    "fetch loop": built("test/bench/fetch-json-echo.ts"),
+    ...(node && { "Node.js": node.subject("echo") }),
+    ...peers,
+  };
 }
 
-/** The ones that echo any bytes. */
+/** The ones that echo any bytes. The official Node.js client takes and sends nothing but JSON. */
 export function echoingBytes({ peers }: Guests): Subjects {
-  return { bunstrap: [build("test/handlers/echo.ts")], "fetch loop": [build("test/bench/fetch-echo.ts")], ...peers };
+  return { bunstrap: built("test/handlers/echo.ts"), "fetch loop": built("test/bench/fetch-echo.ts"), ...peers };
+}
+
+/** The ones that let 10 ms pass before they reply. */
+export function waiting({ node }: Guests): Subjects {
+  return { bunstrap: built("test/bench/wait.ts"), "fetch loop": built("test/bench/fetch-wait.ts"), ...(node && { "Node.js": node.subject("wait") }) };
+}
+
+/** A source file, which is named relative to the repository, as an executable. */
+export function built(source: string): Subject {
+  return { command: [build(source)] };
 }

@@ -1,8 +1,7 @@
-/** The tables of the report: what was measured, what it is held against, and what was aimed at. */
+/** The tables of the report: what was measured, what it is held against, and what is aimed at. */
 import { markdownTable, median, ratios, spread, type Figures } from "./report.ts";
 
-/** A table. */
-export interface Section {
+export interface Table {
   title: string;
   rows: Row[];
   /** Whether each subject has a line, and each row a column, rather than the other way round. */
@@ -13,7 +12,8 @@ export interface Section {
 export interface Row {
   what: string;
   figures: Figures;
-  digits: number;
+  /** After the point; as many as make three digits in all unless given. */
+  digits?: number;
   /** What bunstrap's figures are held against, round by round. */
   reference?: Reference;
   /** The comparison with the reference, or where there is none the figure, that is not to be exceeded. */
@@ -22,6 +22,8 @@ export interface Row {
   tolerated?: number;
   /** Why there are no figures. */
   missing?: string;
+  /** What the bars of these figures show, if they are a part of the chart. */
+  bars?: string;
 }
 
 export interface Reference {
@@ -35,8 +37,8 @@ export function against(name: string, figures: Figures, by: Reference["by"] = "Ã
   return { name, figures: figures[name], by };
 }
 
-/** The section in Markdown. */
-export function render({ title, rows, subjectsDown }: Section): string {
+/** The table in Markdown. */
+export function render({ title, rows, subjectsDown }: Table): string {
   const subjects = [...new Set(rows.flatMap(({ figures }) => Object.keys(figures)))];
   const figures = rows.map(({ figures, digits }) => subjects.map((subject) => spread(figures[subject], digits)));
   if (subjectsDown) {
