@@ -59,7 +59,7 @@ if (rows.length > 0) tables.unshift({ title: "Start, invocations, memory and siz
 
 const date = new Date().toISOString().slice(0, 10);
 const versions = [`Bun ${Bun.version}`, ...(guests.node ? [`Node.js ${guests.node.nodeVersion} with aws-lambda-ric ${guests.node.clientVersion}`] : [])].join(", ");
-const method = `${runs} runs in turn: medians and quartiles.`;
+const method = `${runs} ${runs === 1 ? "run" : "runs"} in turn: medians and quartiles.`;
 
 console.log(`${machine(cpu)} ${versions}; ${date}; ${method}
 Events of 5 MB come in one chunk; their JSON is an array of objects with strings and numbers, in ASCII. Nothing was measured on AWS.
@@ -68,7 +68,10 @@ ${tables.map(render).join("\n\n")}`);
 
 if (json !== undefined) writeFileSync(json, JSON.stringify({ machine: machine(cpu), versions, date, runs, tables }, null, 1));
 if (svg !== undefined) {
-  const notes = [machine(cpu), `${versions}. JSON echo of 200 B; nothing was measured on AWS.`, `${date}. ${method}`];
+  const notes = [
+    "JSON echo of 200 B; nothing was measured on AWS. floor: what no Bun executable can do without. fetch loop: no runtime at all.",
+    `${date}, ${versions}. ${method} ${machine(cpu)}`,
+  ];
   writeFileSync(svg, chart("Bootstraps of an AWS Lambda function: less is better", rows, notes));
 }
 

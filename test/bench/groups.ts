@@ -26,7 +26,7 @@ export const measureStart: Measure = async (guests, runs) => {
   const replies = pick(starts, ({ firstReply }) => firstReply);
   return [
     { what: "exec to first `GET /next`, ms", figures: requests, digits: 2, reference: against("floor", requests), target: 1.05, tolerated: 1.15 },
-    { what: "exec to first response, ms", figures: replies, digits: 2, reference: against("fetch loop", replies), target: 1, tolerated: 1.1, bars: "ms from exec to the first response" },
+    { what: "exec to first response, ms", figures: replies, digits: 2, reference: against("fetch loop", replies), target: 1, tolerated: 1.1, bars: { title: "From exec to the first response", unit: "ms" } },
   ];
 };
 
@@ -43,7 +43,7 @@ export const measureFirstInvocations: Measure = async (guests, runs) => {
     const figures = pick(first, ({ cpu }) => cpu[at]!);
     return { what: `CPU time from exec to reply ${replies.toLocaleString("en")}, ms`, figures, digits: 1, reference: against("fetch loop", figures), ...limits };
   });
-  rows[1]!.bars = "ms of CPU time for the start and the first 1,000 invocations";
+  rows[1]!.bars = { title: "CPU time of the start and the first 1,000 invocations", unit: "ms" };
   return [...rows, await measureSharedCpu(guests, runs)];
 };
 
@@ -105,7 +105,7 @@ export const measureResident: Measure = async (guests, runs) => {
   const resident = pick(afterMany, (memory) => memory.resident);
   return [
     { what: "resident after start, MB", figures: atStart, digits: 1, target: 24 },
-    { what: "resident after 20,000 invocations, MB", figures: resident, digits: 1, reference: against("fetch loop", resident, "−"), target: 6, bars: "MB resident after 20,000 invocations" },
+    { what: "resident after 20,000 invocations, MB", figures: resident, digits: 1, reference: against("fetch loop", resident, "−"), target: 6, bars: { title: "Resident memory after 20,000 invocations", unit: "MB" } },
     { what: "of that anonymous, MB", figures: pick(afterMany, ({ anonymous }) => anonymous), digits: 1, target: 14 },
   ];
 };

@@ -25,7 +25,7 @@ async function rates(what: string, subjects: Subjects, runs: number, invocations
     progress(`${what}, ${name}`);
     const variables = concurrency === 1 ? {} : { AWS_LAMBDA_MAX_CONCURRENCY: String(concurrency) };
     const concurrent = mapValues(subjects, (subject) => ({ ...subject, environment: { ...subject.environment, ...variables } }));
-    const measured = await measureRates(concurrent, runs, { event: jsonEvent(200), warmUp: invocations(concurrency), block: invocations(concurrency) });
+    const measured = await measureRates(concurrent, runs, { event: jsonEvent(200), concurrency, warmUp: invocations(concurrency), block: invocations(concurrency) });
     perSecond.push({ what: name, figures: pick(measured, (rate) => rate.perSecond), digits: 0 });
     resident.push({ what: name, figures: pick(measured, (rate) => rate.resident), digits: 1 });
   }

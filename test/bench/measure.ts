@@ -169,12 +169,12 @@ export interface Rate {
   resident: number;
 }
 
-export function measureRates(subjects: Subjects, rounds: number, { event, warmUp, block }: Blocks): Promise<Record<string, Rate[]>> {
+export function measureRates(subjects: Subjects, rounds: number, { event, warmUp, block, concurrency }: Blocks & { concurrency: number }): Promise<Record<string, Rate[]>> {
   return ofFreshCopies(subjects, rounds, async (subject) => {
     await using bootstrap = await Bootstrap.start(subject);
     await bootstrap.checkEcho(event);
-    await bootstrap.invokeBlock(event, warmUp);
-    const { roundTrip } = await bootstrap.invokeBlock(event, block);
+    await bootstrap.invokeBlock(event, warmUp, concurrency);
+    const { roundTrip } = await bootstrap.invokeBlock(event, block, concurrency);
     return { perSecond: 1000 / roundTrip, resident: bootstrap.memory("VmRSS") };
   });
 }

@@ -129,12 +129,12 @@ export class Bootstrap implements AsyncDisposable {
     return times;
   }
 
-  /** Sends so many events, one by one, and checks that each reply is as long as that of `checkEcho` was. */
-  async invokeBlock(event: PreparedEvent, count: number): Promise<Invocation> {
+  /** Sends so many events, one by one or so many at a time, and checks that each reply is as long as that of `checkEcho` was. */
+  async invokeBlock(event: PreparedEvent, count: number, concurrency = 1): Promise<Invocation> {
     const [cpuBefore, harnessCpuBefore] = [cpuTime(this.pid), cpuTime(process.pid)];
     const begun = performance.now();
-    await this.withPatience(this.service.invoke(event, count, { replyLength: this.replyLength }));
-    const roundTrip = this.service.askedAt - begun;
+    await this.withPatience(this.service.invoke(event, count, { concurrency, replyLength: this.replyLength }));
+    const roundTrip = Math.max(this.service.askedAt, this.service.repliedAt) - begun;
     const [cpu, harnessCpu] = [cpuTime(this.pid) - cpuBefore, cpuTime(process.pid) - harnessCpuBefore];
     return { roundTrip: roundTrip / count, cpu: cpu / count, harnessCpu: harnessCpu / count };
   }

@@ -31,6 +31,8 @@ interface Block {
   event: PreparedEvent;
   /** How many events are still to be sent. */
   unsent: number;
+  /** How many events may be under way at a time, however many the process asks for. */
+  concurrency: number;
   /** The request ids of the events that were sent, and not yet replied to. */
   inFlight: Set<string>;
   /** How many replies have come. */
@@ -45,6 +47,7 @@ interface Block {
 }
 
 interface BlockOptions {
+  concurrency?: number;
   onReplied?: (count: number) => void;
   onReply?: (body: Buffer) => void;
   replyLength?: number | undefined;
@@ -93,10 +96,10 @@ export class Service {
     return this.firstRequest.promise;
   }
 
-  /** Sends events as the process asks for them, until it has replied to each and asks for one more. */
-  invoke(event: PreparedEvent, count: number, { onReplied, onReply, replyLength }: BlockOptions = {}): Promise<void> {
+  /** Sends events as the process asks for them, until it has replied to each and asks for more. */
+  invoke(event: PreparedEvent, count: number, { concurrency = 1, onReplied, onReply, replyLength }: BlockOptions = {}): Promise<void> {
     const done = Promise.withResolvers<void>();
-    this.block = { event, unsent: count, inFlight: new Set(), replies: 0, onReplied, onReply, replyLength, done };
+    this.block = { event, unsent: count, concurrency, inFlight: new Set(), replies: 0, onReplied, onReply, replyLength, done };
     if (this.asking.length > 0) this.proceed(this.block);
     return done.promise;
   }
@@ -120,6 +123,7 @@ export class Service {
     block.onReplied?.(++block.replies);
     if (body) block.onReply?.(body);
     socket.data.send(accepted);
+    if (this.asking.length > 0) this.proceed(block);
   }
 
   get wantsBodies(): boolean {
@@ -138,7 +142,7 @@ export class Service {
   }
 
   private proceed(block: Block): void {
-    while (block.unsent > 0 && this.asking.length > 0) {
+    while (block.unsent > 0 && this.asking.length > 0 && block.inFlight.size < block.concurrency) {
       const { id, bytes } = block.event.next();
       block.unsent--;
       block.inFlight.add(id);

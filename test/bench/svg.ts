@@ -5,9 +5,11 @@ import type { Row } from "./table.ts";
 const width = 760;
 const margin = 24;
 const nameWidth = 110;
-const valueWidth = 60;
+const valueWidth = 80;
 const barHeight = 16;
 const barDistance = 24;
+/** In characters, which are narrow ones. */
+const noteLength = 118;
 
 /** It has a background of its own, since a page may be dark where the system is not. */
 const style = `
@@ -39,18 +41,18 @@ export function chart(title: string, rows: Row[], notes: string[]): string {
   const lines = [text("title", margin, below(16), title)];
   for (const row of rows) {
     if (row.bars === undefined) continue;
-    lines.push(text("panel", margin, below(34), row.bars));
+    lines.push(text("panel", margin, below(34), row.bars.title));
     below(10);
     const drawn = Object.entries(row.figures).filter(([, values]) => values.length > 0 && !values.some(Number.isNaN));
     const longest = Math.max(...drawn.map(([, values]) => quantile(values, 0.75)));
     const scale = (value: number) => (value / longest) * (width - 2 * margin - nameWidth - valueWidth);
     for (const [name, values] of drawn) {
-      lines.push(...bar(name, values, y, scale, row.digits ?? 1));
+      lines.push(...bar(name, values, y, scale, (value) => `${value.toFixed(row.digits ?? 1)} ${row.bars!.unit}`));
       below(barDistance);
     }
   }
   below(4);
-  for (const note of notes) lines.push(text("note", margin, below(16), note));
+  for (const line of notes.flatMap(wrap)) lines.push(text("note", margin, below(16), line));
   const height = y + margin;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">
 <title>${escape(title)}</title>
@@ -61,7 +63,7 @@ ${lines.join("\n")}
 `;
 }
 
-function bar(name: string, values: number[], y: number, scale: (value: number) => number, digits: number): string[] {
+function bar(name: string, values: number[], y: number, scale: (value: number) => number, show: (value: number) => string): string[] {
   const x = margin + nameWidth;
   const [low, high] = [x + scale(quantile(values, 0.25)), x + scale(quantile(values, 0.75))].map((at) => at.toFixed(1));
   const length = scale(median(values));
@@ -70,12 +72,21 @@ function bar(name: string, values: number[], y: number, scale: (value: number) =
     text("", margin, y + 12.5, name),
     `<rect class="bar${name === "bunstrap" ? " own" : ""}" x="${x}" y="${y}" width="${length.toFixed(1)}" height="${barHeight}" rx="2"/>`,
     `<line class="quartiles" x1="${low}" y1="${middle}" x2="${high}" y2="${middle}"/>`,
-    text("", Math.max(x + length, Number(high)) + 8, y + 12.5, median(values).toFixed(digits)),
+    text("", Math.max(x + length, Number(high)) + 8, y + 12.5, show(median(values))),
   ];
 }
 
 function text(kind: string, x: number, y: number, content: string): string {
   return `<text${kind && ` class="${kind}"`} x="${Number(x.toFixed(1))}" y="${y}">${escape(content)}</text>`;
+}
+
+function wrap(note: string): string[] {
+  const lines = [""];
+  for (const word of note.split(" ")) {
+    if (lines.at(-1)!.length + word.length < noteLength) lines.push(`${lines.pop()} ${word}`.trimStart());
+    else lines.push(word);
+  }
+  return lines;
 }
 
 function escape(content: string): string {

@@ -22,8 +22,8 @@ export interface Row {
   tolerated?: number;
   /** Why there are no figures. */
   missing?: string;
-  /** What the bars of these figures show, if they are a part of the chart. */
-  bars?: string;
+  /** Of the bars of these figures, if they are a part of the chart. */
+  bars?: { title: string; unit: string };
 }
 
 export interface Reference {
