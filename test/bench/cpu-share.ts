@@ -1,5 +1,5 @@
 /** The share of a CPU that a function has on Lambda, which comes with its memory. */
-import { appendFileSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Subject } from "./process.ts";
 
@@ -73,6 +73,7 @@ export class CpuShare implements Disposable {
 
 /** With control groups of version 2, a group has those controllers that its parent gives to its children. */
 function enableCpuController(parent: string): void {
-  const file = join(parent, "cgroup.subtree_control");
-  if (!readFileSync(file, "utf8").split(/\s/).includes("cpu")) appendFileSync(file, "+cpu");
+  const names = (file: string) => readFileSync(join(parent, file), "utf8").split(/\s/);
+  if (!names("cgroup.controllers").includes("cpu")) throw new Error("its control groups know no CPU quota");
+  if (!names("cgroup.subtree_control").includes("cpu")) writeFileSync(join(parent, "cgroup.subtree_control"), "+cpu");
 }

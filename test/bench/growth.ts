@@ -21,15 +21,15 @@ async function growth(what: string, subjects: Subjects, runs: number): Promise<R
   for (const bytes of sizes) {
     progress(`${sizeName(bytes)} ${what}`);
     const block = Math.max(3, Math.min(500, Math.round(2_000_000 / bytes)));
-    const warmUp = Math.max(20, Math.min(5_000, Math.round(20_000_000 / bytes)));
+    const warmUp = Math.max(20, Math.min(5_000, Math.round(100_000_000 / bytes)));
     const times = pick(await measureInvocations(subjects, runs, { event: jsonEvent(bytes), warmUp, block }), ({ roundTrip }) => roundTrip * 1000);
+    const time = median(times.bunstrap);
     const figures: Figures = {};
     for (const [name, values] of Object.entries(times)) {
       figures[`${name}, µs`] = values;
-      figures[`${name}, µs a kB`] = values.map((value) => (value / bytes) * 1000);
+      figures[`${name}, µs a kB`] = [(median(values) / bytes) * 1000];
+      if (name === "bunstrap") figures["each kB more, µs"] = smaller ? [((time - smaller.time) / (bytes - smaller.bytes)) * 1000] : [];
     }
-    const time = median(times.bunstrap);
-    figures["bunstrap, µs a further kB"] = smaller ? [((time - smaller.time) / (bytes - smaller.bytes)) * 1000] : [];
     rows.push({ what: sizeName(bytes), figures });
     smaller = { bytes, time };
   }

@@ -67,7 +67,9 @@ export class NodeClient {
 
 function install(): void {
   const missing = Object.keys(compilers).filter((name) => !compilers[name]!.some((command) => Bun.which(command)));
-  if (missing.length > 0) throw new Error(`the official Node.js client has to be compiled, and for that ${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing`);
+  if (missing.length > 0) {
+    throw new Error(`the official Node.js client has to be compiled, and for that these are missing: ${missing.join(", ")} (apt-get install ${missing.join(" ")})`);
+  }
   progress(`installing ${wanted.join(" and ")} into node_modules/.cache, which compiles for some minutes`);
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, "node-client-"));
