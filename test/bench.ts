@@ -19,7 +19,7 @@ import { measureLoops } from "./bench/loops.ts";
 import { NodeClient } from "./bench/node-client.ts";
 import { groups, parseOptions } from "./bench/options.ts";
 import { pinToOneCpu } from "./bench/process.ts";
-import { machine, progress } from "./bench/report.ts";
+import { machine, progress, system } from "./bench/report.ts";
 import { chart } from "./bench/svg.ts";
 import { render, type Row, type Table } from "./bench/table.ts";
 
@@ -69,8 +69,9 @@ ${tables.map(render).join("\n\n")}`);
 if (json !== undefined) writeFileSync(json, JSON.stringify({ machine: machine(cpu), versions, date, runs, tables }, null, 1));
 if (svg !== undefined) {
   const notes = [
-    "JSON echo of 200 B; nothing was measured on AWS. floor: what no Bun executable can do without. fetch loop: no runtime at all.",
-    `${date}, ${versions}. ${method} ${machine(cpu)}`,
+    `JSON echo of 200 B${cpu === undefined ? "" : ", on one CPU"}; ${method} Nothing was measured on AWS.`,
+    "floor: a socket and a few lines that check nothing; fetch loop: fetch and no runtime; both are built as bunstrap is.",
+    `${date}, ${versions}. ${system()}.`,
   ];
   writeFileSync(svg, chart("Bootstraps of an AWS Lambda function: less is better", rows, notes));
 }

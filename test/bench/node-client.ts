@@ -8,7 +8,7 @@ import { progress } from "./report.ts";
 
 /** Node.js itself, with the headers that the client is compiled with. */
 const nodePackage = `node-linux-${process.arch}`;
-const wanted = [`${nodePackage}@24`, "aws-lambda-ric@4"];
+const dependencies = { [nodePackage]: "24", "aws-lambda-ric": "4" };
 
 const cache = join(root, "node_modules/.cache");
 const home = join(cache, "node-client");
@@ -37,7 +37,7 @@ export class NodeClient {
   private constructor() {}
 
   /**
-   * Installs what is not there yet, which takes two minutes.
+   * Installs what is not there yet, which takes some minutes.
    *
    * @throws Error with what is missing, or with what npm says
    */
@@ -70,13 +70,13 @@ function install(): void {
   if (missing.length > 0) {
     throw new Error(`the official Node.js client has to be compiled, and for that these are missing: ${missing.join(", ")} (apt-get install ${missing.join(" ")})`);
   }
-  progress(`installing ${wanted.join(" and ")} into node_modules/.cache, which compiles for some minutes`);
+  progress(`installing ${Object.keys(dependencies).join(" and ")} into node_modules/.cache, which compiles for some minutes`);
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, "node-client-"));
   try {
-    writeFileSync(join(work, "package.json"), JSON.stringify({ private: true, allowScripts: { "aws-lambda-ric": true } }));
+    writeFileSync(join(work, "package.json"), JSON.stringify({ private: true, dependencies, allowScripts: { "aws-lambda-ric": true } }));
     const env = { ...process.env, npm_config_nodedir: join(work, "node_modules", nodePackage) }; // or the headers would come from nodejs.org
-    const args = ["install", "--prefix", work, "--no-save", "--no-package-lock", "--no-audit", "--no-fund", ...wanted];
+    const args = ["install", "--prefix", work, "--no-package-lock", "--no-audit", "--no-fund"];
     const { status, error, stdout, stderr } = spawnSync("npm", args, { cwd: work, env, encoding: "utf8", maxBuffer: Infinity });
     if (status !== 0) throw new Error(`npm could not install the official Node.js client: ${error?.message ?? (stdout + stderr).slice(-4_000)}`);
     renameSync(work, home);

@@ -53,10 +53,15 @@ export function spread(values: number[] = [], digits?: number): string {
   return lowText === highText ? text : `${text} (${lowText}–${highText})`;
 }
 
+/** The machine, in a few words. */
+export function system(): string {
+  return `${cpuName()}, ${cpus().length} CPUs, ${architecture}, Linux ${release()}`;
+}
+
 /** Where the figures come from, in two sentences. */
 export function machine(pinnedTo: number | undefined): string {
   const pinning = pinnedTo === undefined ? "Nothing is pinned, for want of taskset." : `The harness and what it measures share CPU ${pinnedTo}, unless a line says otherwise.`;
-  return `${cpuName()}, ${cpus().length} CPUs, ${architecture}, Linux ${release()}. ${pinning}`;
+  return `${system()}. ${pinning}`;
 }
 
 export function markdownTable(head: string[], rows: string[][]): string {
