@@ -12,7 +12,15 @@
  * A target is a comparison within one run, or a size: other machines, and other hours of this one, have other times.
  */
 import { writeFileSync } from "node:fs";
-import { measureFirstInvocations, measureLarge, measureResident, measureSize, measureSmallInvocations, measureStart, measureStartAnywhere } from "./bench/groups.ts";
+import {
+  measureFirstInvocations,
+  measureLarge,
+  measureResident,
+  measureSize,
+  measureSmallInvocations,
+  measureStart,
+  measureStartAnywhere,
+} from "./bench/groups.ts";
 import { measureGrowth } from "./bench/growth.ts";
 import { measureKnobs } from "./bench/knobs.ts";
 import { measureLoops } from "./bench/loops.ts";
@@ -58,7 +66,7 @@ if (rows.length > 0) tables.unshift({ title: "Start, invocations, memory and siz
 // ── Report ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const date = new Date().toISOString().slice(0, 10);
-const versions = [`Bun ${Bun.version}`, ...(guests.node ? [`Node.js ${guests.node.nodeVersion} with aws-lambda-ric ${guests.node.clientVersion}`] : [])].join(", ");
+const versions = [`Bun ${Bun.version}`, ...(guests.node ? [guests.node.versions] : [])].join(", ");
 const method = `${runs} ${runs === 1 ? "run" : "runs"} in turn: medians and quartiles.`;
 
 console.log(`${machine(cpu)} ${versions}; ${date}; ${method}

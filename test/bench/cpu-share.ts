@@ -65,7 +65,8 @@ export class CpuShare implements Disposable {
         this.lift(); // what waits for its quota cannot end
         return rmdirSync(this.directory);
       } catch (error) {
-        if (performance.now() - begun > patience) return console.error(`bench: ${this.directory} is left over: ${(error as Error).message}`);
+        if (performance.now() - begun < patience) continue;
+        return console.error(`bench: ${this.directory} is left over: ${(error as Error).message}`);
       }
     }
   }

@@ -22,7 +22,8 @@ async function growth(what: string, subjects: Subjects, runs: number): Promise<R
     progress(`${sizeName(bytes)} ${what}`);
     const block = Math.max(3, Math.min(500, Math.round(2_000_000 / bytes)));
     const warmUp = Math.max(20, Math.min(5_000, Math.round(100_000_000 / bytes)));
-    const times = pick(await measureInvocations(subjects, runs, { event: jsonEvent(bytes), warmUp, block }), ({ roundTrip }) => roundTrip * 1000);
+    const invocations = await measureInvocations(subjects, runs, { event: jsonEvent(bytes), warmUp, block });
+    const times = pick(invocations, ({ roundTrip }) => roundTrip * 1000);
     const time = median(times.bunstrap);
     const figures: Figures = {};
     for (const [name, values] of Object.entries(times)) {

@@ -28,7 +28,9 @@ export async function measureKnobs(runs: number): Promise<Table[]> {
   for (const { what, source, event, replies } of handlers) {
     progress(`${what}, in ${environments.length} environments`);
     const first = await measureFirst(mapValues(named, (environment) => ({ ...built(source), environment })), runs, { event, replies });
-    const times = replies.map((reply, at): Row => ({ what: `CPU to reply ${reply.toLocaleString("en")}, ms`, figures: pick(first, ({ cpu }) => cpu[at]!), digits: 0 }));
+    const times = replies.map((reply, at): Row => {
+      return { what: `CPU to reply ${reply.toLocaleString("en")}, ms`, figures: pick(first, ({ cpu }) => cpu[at]!), digits: 0 };
+    });
     const resident: Row = { what: "resident then, MB", figures: pick(first, (sample) => sample.resident), digits: 0 };
     tables.push({ title: `${what}, by what is set in the environment`, rows: [...times, resident], subjectsDown: true });
   }

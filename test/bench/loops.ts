@@ -17,7 +17,8 @@ export async function measureLoops(guests: Guests, runs: number): Promise<Table[
   ];
 }
 
-async function rates(what: string, subjects: Subjects, runs: number, invocations: (concurrency: number) => number): Promise<{ perSecond: Row[]; resident: Row[] }> {
+/** @param invocations How many to send before the measurement, and in it. */
+async function rates(what: string, subjects: Subjects, runs: number, invocations: (concurrency: number) => number) {
   const perSecond: Row[] = [];
   const resident: Row[] = [];
   for (const concurrency of concurrencies) {
@@ -25,7 +26,8 @@ async function rates(what: string, subjects: Subjects, runs: number, invocations
     progress(`${what}, ${name}`);
     const variables = concurrency === 1 ? {} : { AWS_LAMBDA_MAX_CONCURRENCY: String(concurrency) };
     const concurrent = mapValues(subjects, (subject) => ({ ...subject, environment: { ...subject.environment, ...variables } }));
-    const measured = await measureRates(concurrent, runs, { event: jsonEvent(200), concurrency, warmUp: invocations(concurrency), block: invocations(concurrency) });
+    const block = invocations(concurrency);
+    const measured = await measureRates(concurrent, runs, { event: jsonEvent(200), warmUp: block, block, concurrency });
     perSecond.push({ what: name, figures: pick(measured, (rate) => rate.perSecond), digits: 0 });
     resident.push({ what: name, figures: pick(measured, (rate) => rate.resident), digits: 1 });
   }

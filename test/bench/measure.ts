@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CpuShare } from "./cpu-share.ts";
 import { Bootstrap, freshCopy, type Invocation, type Subject } from "./process.ts";
-import { inTurn, mapValues } from "./report.ts";
+import { inTurn, mapValues, type Samples } from "./report.ts";
 import type { PreparedEvent } from "./service.ts";
 
 /** What is measured, by name. */
@@ -16,7 +16,12 @@ export interface Start {
 }
 
 /** @param event What to send to all but those that are `silent`, which take no events. */
-export function measureStarts(subjects: Subjects, rounds: number, event: PreparedEvent | undefined, silent: string[]): Promise<Record<string, Start[]>> {
+export function measureStarts(
+  subjects: Subjects,
+  rounds: number,
+  event: PreparedEvent | undefined,
+  silent: string[],
+): Promise<Samples<Start>> {
   return ofFreshCopies(subjects, rounds, async (subject, name) => {
     await using bootstrap = await Bootstrap.start(subject);
     const firstRequest = bootstrap.startTime;
@@ -37,7 +42,7 @@ export function measureFirst(
   subjects: Subjects,
   rounds: number,
   { event, replies }: { event: PreparedEvent; replies: number[] },
-): Promise<Record<string, First[]>> {
+): Promise<Samples<First>> {
   return ofFreshCopies(subjects, rounds, async (subject) => {
     await using bootstrap = await Bootstrap.start(subject);
     const cpu = await bootstrap.cpuToReplies(event, replies.at(-1)!, replies);
@@ -51,7 +56,7 @@ export function measureFirstRoundTrips(
   subjects: Subjects,
   rounds: number,
   { event, count, share }: { event: PreparedEvent; count: number; share: CpuShare },
-): Promise<Record<string, number[]>> {
+): Promise<Samples<number>> {
   return ofFreshCopies(subjects, rounds, async (subject) => {
     await using bootstrap = await Bootstrap.start(share.limit(subject));
     return (await bootstrap.invokeBlock(event, count)).roundTrip;
@@ -62,7 +67,11 @@ export function measureFirstRoundTrips(
 const roundsOfOneCopy = 10;
 
 /** Measures fresh processes of executables that have been copied, and the copies started once, before. */
-function ofFreshCopies<Sample>(subjects: Subjects, rounds: number, measure: (subject: Subject, name: string) => Promise<Sample>): Promise<Record<string, Sample[]>> {
+function ofFreshCopies<Sample>(
+  subjects: Subjects,
+  rounds: number,
+  measure: (subject: Subject, name: string) => Promise<Sample>,
+): Promise<Samples<Sample>> {
   const copies: Subjects = {};
   return inTurn(
     rounds,
@@ -77,7 +86,12 @@ function ofFreshCopies<Sample>(subjects: Subjects, rounds: number, measure: (sub
 }
 
 /** Starts processes that end with the stack, and has each reply to so many events. */
-async function startWarm(stack: AsyncDisposableStack, subjects: Subjects, event: PreparedEvent, invocations: number): Promise<Record<string, Bootstrap>> {
+async function startWarm(
+  stack: AsyncDisposableStack,
+  subjects: Subjects,
+  event: PreparedEvent,
+  invocations: number,
+): Promise<Record<string, Bootstrap>> {
   const bootstraps: Record<string, Bootstrap> = {};
   for (const [name, subject] of Object.entries(subjects)) {
     const bootstrap = stack.use(await Bootstrap.start(freshCopy(name, subject)));
@@ -96,7 +110,8 @@ export interface Blocks {
 }
 
 /** Blocks of invocations, of processes that all run from first to last. */
-export async function measureInvocations(subjects: Subjects, rounds: number, { event, warmUp, block }: Blocks): Promise<Record<string, Invocation[]>> {
+export async function measureInvocations(subjects: Subjects, rounds: number, blocks: Blocks): Promise<Samples<Invocation>> {
+  const { event, warmUp, block } = blocks;
   await using stack = new AsyncDisposableStack();
   const bootstraps = await startWarm(stack, subjects, event, warmUp);
   return await inTurn(rounds, mapValues(bootstraps, (bootstrap) => () => bootstrap.invokeBlock(event, block)));
@@ -116,7 +131,7 @@ export async function measureLargeInvocations(
   echoingJson: Subjects,
   rounds: number,
   { event, yardstick, warmUp, block }: Blocks & { yardstick: PreparedEvent },
-): Promise<Record<string, LargeInvocation[]>> {
+): Promise<Samples<LargeInvocation>> {
   await using stack = new AsyncDisposableStack();
   const raw = await startWarm(stack, echoingBytes, event, warmUp);
   const json = await startWarm(stack, echoingJson, event, warmUp);
@@ -147,7 +162,11 @@ export interface Memory {
 }
 
 /** The memory of fresh processes that wait for an event, after so many invocations. */
-export function measureMemory(subjects: Subjects, rounds: number, invocations?: { event: PreparedEvent; count: number }): Promise<Record<string, Memory[]>> {
+export function measureMemory(
+  subjects: Subjects,
+  rounds: number,
+  invocations?: { event: PreparedEvent; count: number },
+): Promise<Samples<Memory>> {
   return inTurn(
     rounds,
     mapValues(subjects, (subject, name) => async () => {
@@ -169,7 +188,11 @@ export interface Rate {
   resident: number;
 }
 
-export function measureRates(subjects: Subjects, rounds: number, { event, warmUp, block, concurrency }: Blocks & { concurrency: number }): Promise<Record<string, Rate[]>> {
+export function measureRates(
+  subjects: Subjects,
+  rounds: number,
+  { event, warmUp, block, concurrency }: Blocks & { concurrency: number },
+): Promise<Samples<Rate>> {
   return ofFreshCopies(subjects, rounds, async (subject) => {
     await using bootstrap = await Bootstrap.start(subject);
     await bootstrap.checkEcho(event);

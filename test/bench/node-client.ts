@@ -30,9 +30,7 @@ const compilers: Record<string, string[]> = {
 export class NodeClient {
   private readonly node = join(home, "node_modules", nodePackage, "bin/node");
   private readonly client = join(home, "node_modules/aws-lambda-ric");
-  /** Such as "24.1.0". */
-  readonly nodeVersion = versionOf(nodePackage);
-  readonly clientVersion = versionOf("aws-lambda-ric");
+  readonly versions = `Node.js ${versionOf(nodePackage)} with aws-lambda-ric ${versionOf("aws-lambda-ric")}`;
 
   private constructor() {}
 
@@ -55,7 +53,8 @@ export class NodeClient {
   /** In bytes: Node.js, the client and the handlers, which is what `provided.al2023` would need, as they are and as a zip. */
   size(): { unpacked: number; zip: number } {
     const directory = mkdtempSync(join(workspace, "node-client-"));
-    const files = [this.node, join(this.client, "index.mjs"), join(this.client, "rapid-client.node"), join(import.meta.dir, `${handlers}.mjs`)];
+    const client = ["index.mjs", "rapid-client.node"].map((file) => join(this.client, file));
+    const files = [this.node, ...client, join(import.meta.dir, `${handlers}.mjs`)];
     const copies = files.map((file) => join(directory, file.split("/").at(-1)!));
     files.forEach((file, at) => copyFileSync(file, copies[at]!));
     const zip = join(directory, "client.zip");
@@ -68,17 +67,19 @@ export class NodeClient {
 function install(): void {
   const missing = Object.keys(compilers).filter((name) => !compilers[name]!.some((command) => Bun.which(command)));
   if (missing.length > 0) {
-    throw new Error(`the official Node.js client has to be compiled, and for that these are missing: ${missing.join(", ")} (apt-get install ${missing.join(" ")})`);
+    throw new Error(`the official Node.js client has to be compiled, and for that these are missing: ${missing.join(" ")}`);
   }
   progress(`installing ${Object.keys(dependencies).join(" and ")} into node_modules/.cache, which compiles for some minutes`);
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, "node-client-"));
   try {
     writeFileSync(join(work, "package.json"), JSON.stringify({ private: true, dependencies, allowScripts: { "aws-lambda-ric": true } }));
-    const env = { ...process.env, npm_config_nodedir: join(work, "node_modules", nodePackage) }; // or the headers would come from nodejs.org
+    const headers = join(work, "node_modules", nodePackage); // which would otherwise come from nodejs.org
+    const env = { ...process.env, npm_config_nodedir: headers };
     const args = ["install", "--prefix", work, "--no-package-lock", "--no-audit", "--no-fund"];
     const { status, error, stdout, stderr } = spawnSync("npm", args, { cwd: work, env, encoding: "utf8", maxBuffer: Infinity });
-    if (status !== 0) throw new Error(`npm could not install the official Node.js client: ${error?.message ?? (stdout + stderr).slice(-4_000)}`);
+    const output = error?.message ?? (stdout + stderr).slice(-4_000);
+    if (status !== 0) throw new Error(`npm could not install the official Node.js client: ${output}`);
     renameSync(work, home);
   } finally {
     rmSync(work, { recursive: true, force: true });

@@ -79,7 +79,7 @@ export function parseOptions(): Options {
     if (unknown !== undefined) throw new Error(`--only takes one of ${groupNames.join(", ")}, and got ${JSON.stringify(unknown)}`);
     const wanted = groupNames.filter((group) => values.only.includes(group));
     const undrawn = drawn.filter((group) => !wanted.includes(group));
-    if (svg !== undefined && undrawn.length > 0) throw new Error(`--svg draws what --only leaves out: add ${undrawn.map((group) => `--only ${group}`).join(" ")}`);
+    if (svg !== undefined && undrawn.length > 0) throw new Error(`--svg draws what --only leaves out: --only ${undrawn.join(" --only ")}`);
     if (json !== undefined) checkWritable("--json", json);
     if (svg !== undefined) checkWritable("--svg", svg);
     const peers = parseCommands("--peer", values.peer, ownNames);

@@ -4,13 +4,19 @@ import { architecture } from "../sandbox.ts";
 import { cpuName } from "./cpu-name.ts";
 
 /** Figures of several subjects, by name; those of one round stand at the same index. */
-export type Figures = Record<string, number[]>;
+export type Figures = Samples<number>;
+
+/** The same, each of several figures. */
+export type Samples<Sample> = Record<string, Sample[]>;
 
 /**
  * Measures each subject once a round, in turn, so that a slow moment of the machine slows all, and in the opposite order
  * every other round, so that none always follows the same one.
  */
-export async function inTurn<Sample>(rounds: number, subjects: Record<string, (round: number) => Promise<Sample>>): Promise<Record<string, Sample[]>> {
+export async function inTurn<Sample>(
+  rounds: number,
+  subjects: Record<string, (round: number) => Promise<Sample>>,
+): Promise<Samples<Sample>> {
   const samples = mapValues(subjects, (): Sample[] => []);
   for (let round = 0; round < rounds; round++) {
     const order = Object.entries(subjects);
@@ -19,12 +25,15 @@ export async function inTurn<Sample>(rounds: number, subjects: Record<string, (r
   return samples;
 }
 
-export function mapValues<Value, Mapped>(record: Record<string, Value>, map: (value: Value, name: string) => Mapped): Record<string, Mapped> {
+export function mapValues<Value, Mapped>(
+  record: Record<string, Value>,
+  map: (value: Value, name: string) => Mapped,
+): Record<string, Mapped> {
   return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value, name)]));
 }
 
 /** One figure out of each sample. */
-export function pick<Sample>(samples: Record<string, Sample[]>, figure: (sample: Sample) => number): Figures {
+export function pick<Sample>(samples: Samples<Sample>, figure: (sample: Sample) => number): Figures {
   return mapValues(samples, (values) => values.map(figure));
 }
 
@@ -60,8 +69,8 @@ export function system(): string {
 
 /** Where the figures come from, in two sentences. */
 export function machine(pinnedTo: number | undefined): string {
-  const pinning = pinnedTo === undefined ? "Nothing is pinned, for want of taskset." : `The harness and what it measures share CPU ${pinnedTo}, unless a line says otherwise.`;
-  return `${system()}. ${pinning}`;
+  if (pinnedTo === undefined) return `${system()}. Nothing is pinned.`;
+  return `${system()}. The harness and what it measures share CPU ${pinnedTo}, unless a line says otherwise.`;
 }
 
 export function markdownTable(head: string[], rows: string[][]): string {

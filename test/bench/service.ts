@@ -13,7 +13,9 @@ export class PreparedEvent {
   /** @param headers More field lines than those that come with every event. */
   constructor(body: string, headers: Record<string, string> = {}) {
     this.body = body;
-    const parts = { id: PreparedEvent.id, body, headers: { ...headers, "Content-Type": "application/json", "Lambda-Runtime-Deadline-Ms": String(Date.now() + 3_600_000) } };
+    const deadline = String(Date.now() + 3_600_000);
+    const usual = { "Content-Type": "application/json", "Lambda-Runtime-Deadline-Ms": deadline };
+    const parts = { id: PreparedEvent.id, body, headers: { ...headers, ...usual } };
     this.bytes = body.length < 100_000 ? event(parts) : chunkedEvent(parts); // a large one in one chunk, as the service sends it
     this.digits = this.bytes.indexOf(PreparedEvent.id) + PreparedEvent.id.length - PreparedEvent.countedDigits;
   }

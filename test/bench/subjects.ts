@@ -38,7 +38,11 @@ export function echoingBytes({ peers }: Guests): Subjects {
 
 /** The ones that let 10 ms pass before they reply. */
 export function waiting({ node }: Guests): Subjects {
-  return { bunstrap: built("test/bench/wait.ts"), "fetch loop": built("test/bench/fetch-wait.ts"), ...(node && { "Node.js": node.subject("wait") }) };
+  return {
+    bunstrap: built("test/bench/wait.ts"),
+    "fetch loop": built("test/bench/fetch-wait.ts"),
+    ...(node && { "Node.js": node.subject("wait") }),
+  };
 }
 
 /** A source file, which is named relative to the repository, as an executable. */

@@ -14,9 +14,13 @@ export interface Row {
   figures: Figures;
   /** After the point; as many as make three digits in all unless given. */
   digits?: number;
-  /** What bunstrap's figures are held against, round by round. */
-  reference?: Reference;
-  /** The comparison with the reference, or where there is none the figure, that is not to be exceeded. */
+  /** The subject that bunstrap's figures are held against, round by round. */
+  against?: string;
+  /** Its figures, if it is none of the subjects that have a column. */
+  references?: number[];
+  /** How one is held against the other; "÷" unless given. */
+  by?: "÷" | "−";
+  /** The comparison, or where there is none the figure, that is not to be exceeded. */
   target?: number;
   /** A comparison above the target that is still no defect. */
   tolerated?: number;
@@ -24,17 +28,6 @@ export interface Row {
   missing?: string;
   /** Of the bars of these figures, if they are a part of the chart. */
   bars?: { title: string; unit: string };
-}
-
-export interface Reference {
-  name: string;
-  figures: number[] | undefined;
-  /** How one is held against the other; "÷" unless given. */
-  by?: "÷" | "−";
-}
-
-export function against(name: string, figures: Figures, by: Reference["by"] = "÷"): Reference {
-  return { name, figures: figures[name], by };
 }
 
 /** The table in Markdown. */
@@ -45,18 +38,20 @@ export function render({ title, rows, subjectsDown }: Table): string {
     const lines = subjects.map((subject, column) => [subject, ...figures.map((line) => line[column] ?? "")]);
     return `${title}\n\n${markdownTable(["", ...rows.map(({ what }) => what)], lines)}`;
   }
-  const compared = rows.some(({ reference, target, missing }) => reference || target !== undefined || missing);
+  const compared = rows.some(({ against, target, missing }) => against || target !== undefined || missing);
   const lines = rows.map((row, line) => [row.what, ...figures[line]!, ...(compared ? comparison(row) : [])]);
   return `${title}\n\n${markdownTable(["", ...subjects, ...(compared ? ["bunstrap against reference", "target"] : [])], lines)}`;
 }
 
-/** What bunstrap's figures are to the reference, and whether that is good enough. */
-function comparison({ figures, digits, reference, target, tolerated, missing }: Row): [compared: string, verdict: string] {
+/** What bunstrap's figures are to those that they are held against, and whether that is good enough. */
+function comparison(row: Row): [compared: string, verdict: string] {
+  const { figures, digits, against, by = "÷", target, tolerated, missing } = row;
   if (missing !== undefined) return [`not measured: ${missing}`, ""];
-  if (!reference) return ["", verdict(median(figures.bunstrap), target, tolerated)];
-  const { name, by = "÷" } = reference;
-  const values = by === "÷" ? ratios(figures.bunstrap, reference.figures) : differences(figures.bunstrap, reference.figures);
-  return [`${spread(values, by === "÷" ? 2 : digits)} ${by === "÷" ? "×" : "more than"} ${name}`, verdict(median(values), target, tolerated)];
+  if (against === undefined) return ["", verdict(median(figures.bunstrap), target, tolerated)];
+  const references = row.references ?? figures[against];
+  const values = by === "÷" ? ratios(figures.bunstrap, references) : differences(figures.bunstrap, references);
+  const text = by === "÷" ? `${spread(values, 2)} × ${against}` : `${spread(values, digits)} more than ${against}`;
+  return [text, verdict(median(values), target, tolerated)];
 }
 
 function differences(figures: number[] = [], references: number[] = []): number[] {
