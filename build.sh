@@ -1,15 +1,15 @@
 #!/bin/sh
-# Builds an AWS Lambda function for provided.al2023 out of a handler and bunstrap's runtime.ts: see --help.
+# Builds an AWS Lambda function for provided.al2023 out of a handler and bunstrap's runtime.ts: see usage.
 # It is copied into other projects together with runtime.ts, and needs nothing else of bunstrap.
+# The shell only finds Bun, or installs it. Bun then runs all the rest, which is TypeScript and stands below.
 set -eu
-unset ZIPOPT ZIP || true # default options of zip would change its output
+unset CDPATH || true # cd would print where it goes
 
 bun_version=${BUN_VERSION:-1.4.2} # 1.4.5 starts no faster, and its zip is close to the limit
-direct_upload_limit=52428800      # bytes: what Lambda takes without a detour through S3
 
 usage() {
   cat <<END
-Usage: ./build.sh [--arch x86_64|arm64] [--out DIR] [--include PATH]... [HANDLER.ts] [-- ARGUMENTS FOR BUN BUILD]
+Usage: ./build.sh [OPTION]... [HANDLER.ts] [-- ARGUMENTS FOR BUN BUILD]
 
 Compiles HANDLER.ts into DIR/<arch>/bootstrap, and packs that into DIR/bootstrap-<arch>.zip, ready for upload.
 
@@ -19,11 +19,12 @@ Compiles HANDLER.ts into DIR/<arch>/bootstrap, and packs that into DIR/bootstrap
   --include PATH  a file, or a folder with all that is in it, to pack beside bootstrap under the same relative path, and
                   to put beside DIR/<arch>/bootstrap; as often as wanted: --include libimage.so --include assets/fonts
                   (what an earlier build has put beside DIR/<arch>/bootstrap stays there, but is not in the zip)
+  --no-zip        makes no zip, which takes most of the time: for container images, and to try something
   --help          this text
 
 What follows -- goes to bun build as it is, after the arguments that build.sh gives, in the directory of the handler's
 project (the nearest one up from the handler that has a package.json):
-  ./build.sh handler.ts -- --define 'process.env.STAGE="beta"' --external sharp
+  ./build.sh handler.ts -- --define 'process.env.STAGE="beta"'
 
 Environment:
   BUN_VERSION     the version of Bun to build with; $bun_version unless given. It is taken from node_modules beside this
@@ -34,102 +35,23 @@ END
 
 fail() {
   printf 'build.sh: %s\n' "$1" >&2
-  exit "${2:-1}"
+  exit 1
 }
 
-misused() {
-  fail "$1 (./build.sh --help tells more)" 2
-}
-
-# ── Arguments ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-# Notes the value of an --include as ./ and the path, with nothing needless in it.
-include() {
-  case $1 in
-    "") misused "--include needs a value" ;;
-    /*) misused "--include $1 is absolute: what is relative to the current directory is packed under the same path" ;;
-    *"$line_feed"*) misused "--include $1 has a line feed in it: rename the file" ;;
-  esac
-  path=$(printf './%s/\n' "$1" | LC_ALL=C sed -e 's,//*,/,g' -e :again -e 's,/\./,/,' -e 't again' -e 's,/$,,')
-  case $path/ in
-    */../*) misused "--include $1 has .. in it: call build.sh from a directory above" ;;
-    ./bootstrap/*) misused "--include $1 would take the place of bootstrap: rename it" ;;
-  esac
-  includes=$includes$path$line_feed
-}
-
-here=$(cd "$(dirname "$0")" && pwd)
-architectures="x86_64 arm64"
-out=dist
-includes= # a line each
-handler=
-line_feed='
-'
-while [ $# -gt 0 ]; do
-  case $1 in
-    --arch | --out | --include) [ $# -gt 1 ] || misused "$1 needs a value" ;;
-  esac
-  case $1 in
-    --arch) architectures=$2 && shift ;;
-    --arch=*) architectures=${1#*=} ;;
-    --out) out=$2 && shift ;;
-    --out=*) out=${1#*=} ;;
-    --include) include "$2" && shift ;;
-    --include=*) include "${1#*=}" ;;
+for argument; do
+  case $argument in
     --help | -h) usage && exit ;;
-    --) shift && break ;;
-    -*) misused "unknown option $1" ;;
-    *) [ -z "$handler" ] || misused "two handlers, $handler and $1: one executable is built from one file" && handler=$1 ;;
+    --) break ;;
   esac
-  shift
 done
-case $architectures in
-  x86_64 | arm64 | "x86_64 arm64") ;;
-  *) misused "unknown architecture $architectures: it is x86_64 or arm64" ;;
-esac
-[ -n "$out" ] || misused "--out needs a value"
-[ -n "$handler" ] || [ -f "$here/handler.example.ts" ] || misused "which handler? ./build.sh handler.ts"
-[ -n "$handler" ] || handler=$here/handler.example.ts
-[ ! -d "$handler" ] || fail "$handler is a folder: name the file in it that calls run()"
-[ -f "$handler" ] || fail "there is no handler $handler"
-command -v zip >/dev/null || fail "zip is not installed (apt-get install zip, dnf install zip)"
-
-# ── Included files ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-# Whether the second folder is the first, or in it, or will be.
-holds() {
-  there=$2
-  while [ ! -d "$there" ]; do there=$(dirname "$there"); done
-  case $(cd "$there" && pwd -P)/ in
-    "$(cd "$1" && pwd -P)"/*) ;;
-    *) return 1 ;;
-  esac
-}
-
-# Prints what an included folder holds, or the included file itself, a line each.
-files_of() {
-  [ -e "$1" ] || [ -L "$1" ] || fail "there is no ${1#./} to include"
-  if [ -d "$1" ]; then
-    for folder in "$PWD" "$out" "$out/x86_64" "$out/arm64"; do
-      ! holds "$1" "$folder" || misused "--include ${1#./} holds $folder, and with it what is built: name a part of it"
-    done
-  fi
-  others=$(find -L "$1" ! -type f ! -type d) || fail "cannot read all of ${1#./}, which is to be included"
-  [ -z "$others" ] || fail "cannot include what is neither a file nor a folder, as a link that leads nowhere: $others"
-  misnamed=$(find -L "$1" -name "*$line_feed*")
-  [ -z "$misnamed" ] || fail "cannot include a file with a line feed in its name: $misnamed"
-  files=$(find -L "$1" -type f)
-  [ -n "$files" ] || fail "there is no file in ${1#./} to include"
-  printf '%s\n' "$files"
-}
-
-included=$(printf %s "$includes" | while IFS= read -r path; do files_of "$path"; done)
 
 # ── Bun ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 is_wanted() {
   [ "$("$1" --version 2>/dev/null)" = "$bun_version" ]
 }
+
+here=$(cd -- "$(dirname -- "$0")" && pwd)
 
 find_bun() {
   cache=$here/node_modules/.cache/bun-$bun_version
@@ -145,89 +67,234 @@ find_bun() {
 }
 find_bun
 
-# ── Build ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# The files that Bun would read in the current directory are not for this program.
+exec "$bun" --config=/dev/null --env-file=/dev/null run - "$here" "$@" <<'TYPESCRIPT'
+import { chmodSync, copyFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
+import { basename, dirname, join, normalize, resolve } from "node:path";
 
-# Stack traces name source files relative to the directory that Bun runs in, so that is always the handler's project.
-handler=$(cd "$(dirname "$handler")" && pwd)/$(basename "$handler")
-project=$(dirname "$handler")
-while [ ! -f "$project/package.json" ] && [ "$project" != / ]; do project=$(dirname "$project"); done
-[ -f "$project/package.json" ] || project=$(dirname "$handler")
+const architectures = {
+  x86_64: { target: "bun-linux-x64" },
+  arm64: { target: "bun-linux-arm64" },
+};
+type Architecture = keyof typeof architectures;
 
-mkdir -p "$out"
-work=$(mktemp -d "$(cd "$out" && pwd)/.build.XXXXXX") # on the same file system, so that the result can be moved at once
-trap 'rm -rf "$work"' EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+const directUploadLimit = 50 * 2 ** 20; // bytes: what Lambda takes without a detour through S3
 
-# What is packed, in the order of the zip.
-{
-  echo ./bootstrap
-  [ -z "$included" ] || printf '%s\n' "$included" | LC_ALL=C sort -u
-} >"$work/files"
-
-# Copies what is included to where bootstrap will be.
-stage() {
-  mkdir "$work/$1"
-  while IFS= read -r file; do
-    [ ! -d "$out/$1/$file" ] || fail "$out/$1/${file#./} is a folder where a file goes: remove it"
-    [ "$file" != ./bootstrap ] || continue
-    [ -d "$work/$1/${file%/*}" ] || mkdir -p "$work/$1/${file%/*}"
-    cp "$file" "$work/$1/$file" || fail "cannot read ${file#./}, which is to be included"
-  done <"$work/files"
+function fail(message: string, status = 1): never {
+  console.error(`build.sh: ${message}`);
+  process.exit(status);
 }
 
-# The arguments are the ones for bun build. --minify would rename classes, and with them the types of errors.
-compile() {
-  case $1 in
-    x86_64) target=bun-linux-x64 ;;
-    arm64) target=bun-linux-arm64 ;;
-  esac
-  executable=$work/bootstrap
-  shift
-  (cd "$project" && NODE_ENV=production "$bun" build "$handler" --compile --target="$target" --outfile="$executable" \
-    --bytecode --format=esm --minify-whitespace --minify-syntax --sourcemap \
-    --no-compile-autoload-dotenv --no-compile-autoload-bunfig "$@" >"$work/log" 2>&1) &&
-    [ -f "$executable" ] && return
-  cat "$work/log" >&2
-  fail "bun build failed for $handler"
+function misused(message: string): never {
+  fail(`${message} (./build.sh --help tells more)`, 2);
 }
 
-# The same bytes make the same zip, whenever and wherever: a fixed order, fixed modes, a fixed time in a fixed time zone,
-# no folders, and no extra fields.
-pack() {
-  find "$work/$1" -type f -perm -u+x -exec chmod 755 {} +
-  find "$work/$1" -type f ! -perm -u+x -exec chmod 644 {} +
-  TZ=UTC0 find "$work/$1" -type f -exec touch -t 198001010000 {} +
-  (cd "$work/$1" && TZ=UTC0 zip -q -9 -X -@ "$work/bootstrap-$1.zip" <"$work/files") || fail "zip failed for $1"
+process.on("uncaughtException", (error: NodeJS.ErrnoException) => {
+  fail(error.code && error.message ? error.message : Bun.inspect(error)); // as where a disk is full, or a folder is not ours
+});
+
+// ── Arguments ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const [here = "", ...args] = process.argv.slice(2);
+
+let handler: string | undefined;
+let chosen = Object.keys(architectures) as Architecture[];
+let out = "dist";
+const includes: string[] = [];
+let zipped = true;
+
+const options: Record<string, (value: string) => void> = {
+  "--arch": (value) => {
+    if (!Object.hasOwn(architectures, value)) misused(`unknown architecture ${value}: it is x86_64 or arm64`);
+    chosen = [value as Architecture];
+  },
+  "--out": (value) => void (out = value),
+  "--include": (value) => void includes.push(included(value)),
+};
+
+/** The path of what is to be packed, relative to the current directory, with nothing needless in it. */
+function included(path: string): string {
+  if (path.startsWith("/")) misused(`--include ${path} is absolute: a relative path is the path in the zip as well`);
+  if (path.split("/").includes("..")) misused(`--include ${path} has .. in it: call build.sh from a directory above`);
+  const relative = normalize(path).replace(/\/$/, "");
+  if (relative.split("/")[0] === "bootstrap") misused(`--include ${path} would take the place of bootstrap: rename it`);
+  return relative;
 }
 
-for arch in $architectures; do
-  stage "$arch"
-done
-for arch in $architectures; do
-  compile "$arch" "$@"
-  rm -f "$work/bootstrap.map" # the executable holds it
-  mv "$work/bootstrap" "$work/$arch/bootstrap"
-  pack "$arch"
-done
+for (let argument = args.shift(); argument !== undefined && argument !== "--"; argument = args.shift()) {
+  const [, name = argument, attached] = /^(--.*?)=(.*)$/s.exec(argument) ?? [];
+  const take = options[name];
+  if (take) take((attached ?? args.shift()) || misused(`${name} needs a value`));
+  else if (argument === "--no-zip") zipped = false;
+  else if (argument.startsWith("-")) misused(`unknown option ${argument}${existsSync(argument) ? `: the file is ./${argument}` : ""}`);
+  else if (handler !== undefined) misused(`two handlers, ${handler} and ${argument}: one executable is built from one file`);
+  else handler = argument;
+}
+const argumentsForBun = args;
 
-# ── Result ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+if (handler === undefined) {
+  handler = join(here, "handler.example.ts");
+  if (!existsSync(handler)) misused("which handler? ./build.sh handler.ts");
+}
+const status = statSync(handler, { throwIfNoEntry: false });
+if (!status) fail(`there is no handler ${handler}`);
+if (status.isDirectory()) fail(`${handler} is a folder: name the file in it that calls run()`);
+const entry = resolve(handler);
+if (entry.includes("\\")) fail(`Bun cannot build ${entry}, because of the backslash in its path: rename that folder or file`);
 
-megabytes() {
-  awk -v bytes="$(wc -c <"$1")" 'BEGIN { printf "%.1f MB", bytes / 1000000 }'
+// Stack traces name source files relative to the directory that Bun runs in, so that is always the handler's project.
+const project = projectOf(dirname(entry)) ?? dirname(entry);
+
+function projectOf(folder: string): string | undefined {
+  if (existsSync(join(folder, "package.json"))) return folder;
+  return folder === "/" ? undefined : projectOf(dirname(folder));
 }
 
-for arch in $architectures; do
-  zip=$out/bootstrap-$arch.zip
-  find "$work/$arch" -type f -exec touch {} +
-  while IFS= read -r file; do
-    mkdir -p "$out/$arch/${file%/*}"
-    mv -f "$work/$arch/$file" "$out/$arch/$file"
-  done <"$work/files"
-  mv -f "$work/bootstrap-$arch.zip" "$zip"
-  printf '%s  %s  (%s/%s/bootstrap  %s)\n' "$zip" "$(megabytes "$zip")" "$out" "$arch" "$(megabytes "$out/$arch/bootstrap")"
-  if [ "$(wc -c <"$zip")" -gt $direct_upload_limit ]; then
-    printf 'build.sh: warning: %s is larger than 50 MiB: Lambda takes it only from S3\n' "$zip" >&2
-  fi
-done
+// ── Included files ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The files of a folder, or the file itself; the folders are those that it is in. */
+function filesOf(path: string, folders: string[] = []): string[] {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status?.isFile()) return [path];
+  if (!status?.isDirectory()) fail(`cannot include what is neither a file nor a folder, as a link that leads nowhere: ${path}`);
+  const folder = realpathSync(path);
+  if (folders.includes(folder)) fail(`cannot include ${path}: it leads back to a folder that it is in`);
+  return readdirSync(path).flatMap((name) => filesOf(join(path, name), [...folders, folder]));
+}
+
+/** The real path of what exists, or will. */
+function realPath(path: string): string {
+  return existsSync(path) ? realpathSync(path) : join(realPath(dirname(path)), basename(path));
+}
+
+const includedFiles = new Set<string>();
+for (const path of includes) {
+  if (!lstatSync(path, { throwIfNoEntry: false })) fail(`there is no ${path} to include`);
+  for (const folder of [process.cwd(), out, join(out, "x86_64"), join(out, "arm64")]) {
+    const holds = `${realPath(resolve(folder))}/`.startsWith(`${realPath(resolve(path))}/`);
+    if (holds) misused(`--include ${path} holds ${folder}, and with it what is built: name a part of it`);
+  }
+  const files = filesOf(path);
+  if (files.length === 0) fail(`there is no file in ${path} to include`);
+  for (const file of files) includedFiles.add(file);
+}
+
+// ── Build ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+mkdirSync(out, { recursive: true });
+const work = mkdtempSync(join(resolve(out), ".build.")); // on the same file system, so that the result can be moved at once
+process.on("exit", () => rmSync(work, { recursive: true, force: true }));
+for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(128 + constants.signals[signal]));
+
+for (const arch of chosen) for (const file of includedFiles) stage(arch, file);
+for (const arch of chosen) {
+  compile(arch);
+  if (zipped) writeFileSync(join(work, `${arch}.zip`), zip(join(work, arch), files()));
+}
+for (const arch of chosen) finish(arch);
+
+/** What is packed, in the order of the zip. */
+function files(): string[] {
+  return ["bootstrap", ...[...includedFiles].sort()];
+}
+
+/** Copies what is included to where bootstrap will be. */
+function stage(arch: Architecture, file: string): void {
+  const place = join(out, arch, file);
+  if (statSync(place, { throwIfNoEntry: false })?.isDirectory()) fail(`${place} is a folder where a file goes: remove it`);
+  const copy = join(work, arch, file);
+  mkdirSync(dirname(copy), { recursive: true });
+  try {
+    copyFileSync(file, copy);
+  } catch {
+    fail(`cannot read ${file}, which is to be included`);
+  }
+  chmodSync(copy, statSync(file).mode & 0o100 ? 0o755 : 0o644);
+}
+
+/** Makes bootstrap. --minify would rename classes, and with them the types of errors. */
+function compile(arch: Architecture): void {
+  const executable = join(work, "build/bootstrap"); // beside which Bun leaves source maps, which the executable holds as well
+  const flags = [
+    ...["--compile", `--target=${architectures[arch].target}`, `--outfile=${executable}`, "--bytecode", "--format=esm"],
+    ...["--minify-whitespace", "--minify-syntax", "--sourcemap", "--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
+  ];
+  const { success, stdout, stderr } = Bun.spawnSync([process.execPath, "build", entry, ...flags, ...argumentsForBun], {
+    cwd: project,
+    env: { ...process.env, NODE_ENV: "production" },
+  });
+  if (!success || !existsSync(executable)) {
+    process.stderr.write(`${stdout}${stderr}`);
+    fail(`bun build failed for ${entry}`);
+  }
+  mkdirSync(join(work, arch), { recursive: true });
+  renameSync(executable, join(work, arch, "bootstrap"));
+  chmodSync(join(work, arch, "bootstrap"), 0o755);
+}
+
+function finish(arch: Architecture): void {
+  for (const file of files()) {
+    mkdirSync(dirname(join(out, arch, file)), { recursive: true });
+    renameSync(join(work, arch, file), join(out, arch, file));
+  }
+  const bootstrap = `${out}/${arch}/bootstrap  ${megabytes(`${out}/${arch}/bootstrap`)}`;
+  if (!zipped) return console.log(bootstrap);
+  const archive = `${out}/bootstrap-${arch}.zip`;
+  renameSync(join(work, `${arch}.zip`), archive);
+  console.log(`${archive}  ${megabytes(archive)}  (${bootstrap})`);
+  if (statSync(archive).size > directUploadLimit) {
+    console.error(`build.sh: warning: ${archive} is larger than 50 MiB: Lambda takes it only from S3`);
+  }
+}
+
+function megabytes(file: string): string {
+  return `${(statSync(file).size / 1e6).toFixed(1)} MB`;
+}
+
+// ── Zip ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * A zip of these files of a folder. The same bytes make the same zip, whenever and wherever: one time, no folders, no extra fields.
+ *
+ * @see https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
+ */
+function zip(folder: string, names: string[]): Buffer {
+  if (names.length > 0xffff) fail(`${names.length} files are more than a zip holds, which is 65,535`);
+  const entries: Buffer[] = [];
+  const directory: Buffer[] = [];
+  let offset = 0;
+  for (const name of names) {
+    const content = readFileSync(join(folder, name));
+    const compressed = Bun.deflateSync(content, { library: "libdeflate", level: 6 });
+    const encodedName = Buffer.from(name);
+    const properties = Buffer.concat([
+      uint16(20, 1 << 11, 8), // the version that it takes to extract, that the name is UTF-8, DEFLATE
+      uint16(0, 33), // midnight of 1980-01-01
+      uint32(Bun.hash.crc32(content), compressed.length, content.length),
+      uint16(encodedName.length, 0),
+    ]);
+    const mode = statSync(join(folder, name)).mode * 2 ** 16;
+    directory.push(Buffer.from("PK\x01\x02"), uint16(20 | (3 << 8)), properties, uint16(0, 0, 0), uint32(mode, offset), encodedName);
+    entries.push(Buffer.from("PK\x03\x04"), properties, encodedName, Buffer.from(compressed));
+    offset += 4 + properties.length + encodedName.length + compressed.length;
+  }
+  const size = directory.reduce((sum, { length }) => sum + length, 0);
+  const end = [Buffer.from("PK\x05\x06"), uint16(0, 0, names.length, names.length), uint32(size, offset), uint16(0)];
+  return Buffer.concat([...entries, ...directory, ...end]);
+}
+
+/** Integers as a zip has them. */
+function uint16(...values: number[]): Buffer {
+  const bytes = Buffer.alloc(2 * values.length);
+  for (const [index, value] of values.entries()) bytes.writeUInt16LE(value, 2 * index);
+  return bytes;
+}
+
+function uint32(...values: number[]): Buffer {
+  const bytes = Buffer.alloc(4 * values.length);
+  for (const [index, value] of values.entries()) bytes.writeUInt32LE(value, 4 * index);
+  return bytes;
+}
+TYPESCRIPT

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { test } from "node:test";
-import { architecture, fakeZip, root, workspace } from "./sandbox.ts";
+import { architecture, root, workspace } from "./sandbox.ts";
 
 const packageJson = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const bunVersion: string = packageJson.devDependencies.bun;
@@ -34,9 +34,6 @@ interface Built {
 
 /** The Bun of this repository. */
 const bunDirectory = join(root, "node_modules/.bin");
-
-/** For builds of which only the executable matters: packing it takes most of the time. */
-const unpacked = { PATH: [fakeZip(), bunDirectory, process.env.PATH].join(delimiter) };
 
 /** Runs a project's build.sh, with Bun on the PATH. */
 function build(project: string, args: string[], options: { cwd?: string; env?: Record<string, string | undefined>; umask?: string } = {}): Built {
@@ -84,7 +81,7 @@ test("the same input gives the same zip, byte for byte, whenever, wherever from 
   assert.equal(first.status, 0, first.stderr);
   const second = build(project, [join(project, "handler.ts"), "--arch=x86_64", "--out", "other/out"], {
     cwd: workspace,
-    env: { TZ: "Asia/Kathmandu", ZIPOPT: "-1", NODE_ENV: "test", LC_ALL: "C" },
+    env: { TZ: "Asia/Kathmandu", NODE_ENV: "test", LC_ALL: "C", CDPATH: workspace },
   });
   assert.equal(second.status, 0, second.stderr);
   const zips = [join(project, "dist"), join(workspace, "other/out")].map((out) => readFileSync(join(out, "bootstrap-x86_64.zip")));
@@ -93,7 +90,7 @@ test("the same input gives the same zip, byte for byte, whenever, wherever from 
 
 test("an option may come before and after the handler, and what follows -- goes to bun build", () => {
   const project = createProject('import { json, run } from "./runtime.ts";\nrun(json(() => process.env.STAGE));\n');
-  const { status, stderr } = build(project, ["--out", "a", "handler.ts", "--arch", architecture, "--", "--define", 'process.env.STAGE="beta"'], { env: unpacked });
+  const { status, stderr } = build(project, ["--out", "a", "handler.ts", "--no-zip", "--arch", architecture, "--", "--define", 'process.env.STAGE="beta"']);
   assert.equal(status, 0, stderr);
   const reply = spawnSync(join(project, "a", architecture, "bootstrap"), ["1"], { encoding: "utf8" });
   assert.equal(reply.stdout, '"beta"');
@@ -101,14 +98,14 @@ test("an option may come before and after the handler, and what follows -- goes 
 
 test("NODE_ENV is production in what is built, whatever it is where it is built", () => {
   const project = createProject('import { json, run } from "./runtime.ts";\nrun(json(() => process.env.NODE_ENV));\n');
-  const { status, stderr } = build(project, ["handler.ts", "--arch", architecture], { env: { ...unpacked, NODE_ENV: "test" } });
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", architecture], { env: { NODE_ENV: "test" } });
   assert.equal(status, 0, stderr);
   assert.equal(spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout, '"production"');
 });
 
 test(".env and bunfig.toml beside the executable are not read", () => {
   const project = createProject('import { json, run } from "./runtime.ts";\nrun(json(() => process.env.FROM_FILE ?? "not read"));\n');
-  const { status, stderr } = build(project, ["handler.ts", "--arch", architecture], { env: unpacked });
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", architecture]);
   assert.equal(status, 0, stderr);
   const cwd = join(project, "dist", architecture);
   writeFileSync(join(cwd, ".env"), "FROM_FILE=read\n");
@@ -121,10 +118,37 @@ test("a stack trace names the source file relative to the handler's project", ()
   writeFileSync(join(project, "package.json"), "{}");
   mkdirSync(join(project, "src"));
   writeFileSync(join(project, "src/handler.ts"), 'import { json, run } from "../runtime.ts";\n\nrun(json(() => {\n  throw new Error("here");\n}));\n');
-  const { status, stderr } = build(project, [join(project, "src/handler.ts"), "--arch", architecture, "--out", join(project, "dist")], { cwd: workspace, env: unpacked });
+  const { status, stderr } = build(project, [join(project, "src/handler.ts"), "--arch", architecture, "--out", join(project, "dist"), "--no-zip"], { cwd: workspace });
   assert.equal(status, 0, stderr);
   const failed = spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" });
   assert.match(JSON.parse(failed.stderr).stackTrace[0], /\(src\/handler\.ts:4:\d+\)$/);
+});
+
+test("paths with a leading dash are paths, an exported CDPATH changes nothing, and the current directory's bunfig.toml is not read", () => {
+  const project = createProject();
+  write(project, { "-in/handler.ts": handlerSource.replace("./", "../"), "cwd/bunfig.toml": 'preload = ["./missing.ts"]\n' });
+  mkdirSync(join(project, "cwd/dist"));
+  const { status, stdout, stderr } = build(project, ["../-in/handler.ts", "--out", "-out", "--no-zip", "--arch", architecture], {
+    cwd: join(project, "cwd"),
+    env: { CDPATH: `${project}:/` },
+  });
+  assert.equal(stderr, "");
+  assert.equal(status, 0);
+  assert.match(stdout, new RegExp(`^-out/${architecture}/bootstrap  \\d+\\.\\d MB\n$`));
+  assert.deepEqual(readdirSync(join(project, "cwd/-out")), [architecture], "and no zip");
+  assert.equal(spawnSync(join(project, "cwd/-out", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout, '{"built":1}');
+});
+
+test("names in the zip are UTF-8, and say so", () => {
+  const project = createProject();
+  write(project, { "assets/\u{1f600} é\n.txt": "one", "assets/日本.txt": "two" });
+  const { status, stderr } = build(project, ["handler.ts", "--arch", "arm64", "--include", "assets"]);
+  assert.equal(status, 0, stderr);
+  const script =
+    "import json, sys, zipfile; z = zipfile.ZipFile(sys.argv[1]);" +
+    " print(json.dumps([[e.filename, e.flag_bits, z.read(e).decode()] for e in z.infolist()[1:]]))";
+  const { stdout } = spawnSync("python3", ["-c", script, join(project, "dist/bootstrap-arm64.zip")], { encoding: "utf8" });
+  assert.deepEqual(JSON.parse(stdout), [["assets/日本.txt", 0x800, "two"], ["assets/\u{1f600} é\n.txt", 0x800, "one"]]);
 });
 
 test("a zip over 50 MiB is made, with a warning that Lambda takes it only from S3", () => {
@@ -143,12 +167,15 @@ for (const [kind, args, expectedStatus, complaint] of [
   ["a directory as handler", ["."], 1, /^build\.sh: \. is a folder: name the file in it that calls run\(\)\n$/],
   ["two handlers", ["handler.ts", "handler.ts"], 2, /^build\.sh: two handlers, handler\.ts and handler\.ts: /],
   ["an unknown option", ["--fast", "handler.ts"], 2, /^build\.sh: unknown option --fast \(/],
+  ["a file that looks like an option", ["-handler.ts"], 2, /^build\.sh: unknown option -handler\.ts: the file is \.\/-handler\.ts \(/],
+  ["a backslash in the handler's path", ["a\\b/handler.ts"], 1, /^build\.sh: Bun cannot build .*\/a\\b\/handler\.ts, because of the backslash in its path: /],
   ["an unknown architecture", ["--arch", "riscv64", "handler.ts"], 2, /^build\.sh: unknown architecture riscv64: it is x86_64 or arm64 \(/],
   ["an option without its value", ["handler.ts", "--out"], 2, /^build\.sh: --out needs a value \(/],
   ["a default handler that is not there", [], 2, /^build\.sh: which handler\? \.\/build\.sh handler\.ts \(\.\/build\.sh --help tells more\)\n$/],
 ] as const) {
   test(`${kind} is refused with a message and status ${expectedStatus}`, () => {
     const project = createProject();
+    write(project, { "-handler.ts": handlerSource, "a\\b/handler.ts": handlerSource });
     const { status, stdout, stderr } = build(project, [...args]);
     assert.equal(status, expectedStatus);
     assert.match(stderr, complaint);
@@ -249,7 +276,7 @@ test("what is included is beside the executables of both architectures, as it is
       "run(json((name) => Bun.file(`${dirname(process.execPath)}/${name}`).text()));\n",
   );
   write(project, { "dist/x86_64/lib/libx.so": "of the build before", "dist/x86_64/lib/mine": "mine" });
-  const { status, stderr } = build(project, ["handler.ts", ...includeAll], { env: unpacked });
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip", ...includeAll]);
   assert.equal(status, 0, stderr);
   for (const arch of ["x86_64", "arm64"]) {
     for (const [name, mode, text] of includedFiles) {
@@ -267,7 +294,7 @@ test("what --include names is found in the current directory, not beside build.s
   const project = createProject();
   const cwd = mkdtempSync(join(workspace, "cwd-"));
   write(cwd, { "a/file": "of the current directory" });
-  const { status, stderr } = build(project, [join(project, "handler.ts"), "--arch", architecture, "--include", "a"], { cwd, env: unpacked });
+  const { status, stderr } = build(project, [join(project, "handler.ts"), "--no-zip", "--arch", architecture, "--include", "a"], { cwd });
   assert.equal(status, 0, stderr);
   assert.equal(readFileSync(join(cwd, "dist", architecture, "a/file"), "utf8"), "of the current directory");
 });
@@ -287,16 +314,14 @@ for (const [kind, args, expectedStatus, complaint] of [
   ["of another bootstrap", ["--include", "./bootstrap"], 2, /^build\.sh: --include \.\/bootstrap would take the place of bootstrap: /],
   ["of a folder named bootstrap", ["--include", "bootstrap//file"], 2, /^build\.sh: --include bootstrap\/\/file would take the place of bootstrap: /],
   ["of a folder without files", ["--include", "odd/empty"], 1, /^build\.sh: there is no file in odd\/empty to include\n$/],
-  ["of a path with a line feed", ["--include", "a\nb"], 2, /^build\.sh: --include a\nb has a line feed in it: /],
-  ["of a folder with a line feed in a name", ["--include", "odd/named"], 1, /^build\.sh: cannot include a file with a line feed in its name: \.\/odd\/named\/a\nb\n$/],
-  ["of a FIFO", ["--include", "odd/fifo"], 1, /^build\.sh: cannot include what is neither a file nor a folder, .*: \.\/odd\/fifo\n$/],
-  ["of a folder with a link that leads nowhere", ["--include", "odd/links"], 1, /^build\.sh: cannot include what is neither .*: \.\/odd\/links\/nowhere\n$/],
-  ["of a link that leads nowhere", ["--include", "odd/links/nowhere"], 1, /^build\.sh: cannot include what is neither .*: \.\/odd\/links\/nowhere\n$/],
-  ["of a folder that a link in it leads back to", ["--include", "odd/circle"], 1, /build\.sh: cannot read all of odd\/circle, which is to be included\n$/],
+  ["of a FIFO", ["--include", "odd/fifo"], 1, /^build\.sh: cannot include what is neither a file nor a folder, .*: odd\/fifo\n$/],
+  ["of a folder with a link that leads nowhere", ["--include", "odd/links"], 1, /^build\.sh: cannot include what is neither .*: odd\/links\/nowhere\n$/],
+  ["of a link that leads nowhere", ["--include", "odd/links/nowhere"], 1, /^build\.sh: cannot include what is neither .*: odd\/links\/nowhere\n$/],
+  ["of a folder that a link in it leads back to", ["--include", "odd/circle"], 1, /^build\.sh: cannot include odd\/circle\/back: it leads back to a folder that it is in\n$/],
 ] as const) {
   test(`an --include ${kind} is refused with a message and status ${expectedStatus}`, () => {
     const project = createProjectWithFiles();
-    write(project, { "lib/arm64/bootstrap": "", "odd/named/a\nb": "" });
+    write(project, { "lib/arm64/bootstrap": "" });
     for (const folder of ["odd/empty/empty", "odd/links", "odd/circle"]) mkdirSync(join(project, folder), { recursive: true });
     for (const [link, target] of [["here", ".."], ["links/nowhere", "missing"], ["circle/back", "."]] as const) symlinkSync(target, join(project, "odd", link));
     spawnSync("mkfifo", [join(project, "odd/fifo")]);
@@ -318,44 +343,34 @@ test("a folder where an included file goes is named, before anything is built", 
 });
 
 test("an included file that cannot be read is named, before anything is built", () => {
-  const project = createProjectWithFiles();
-  const bin = mkdtempSync(join(workspace, "bin-"));
-  writeFileSync(join(bin, "cp"), "#!/bin/sh\nexit 1\n", { mode: 0o755 }); // root, as whom tests may run, can read everything
-  const PATH = [bin, bunDirectory, process.env.PATH].join(delimiter);
-  const { status, stderr } = build(project, ["handler.ts", "--include", "lib/libx.so"], { env: { PATH } });
+  const project = createProject();
+  symlinkSync("/proc/self/mem", join(project, "memory")); // not even by root, as whom tests may run
+  const { status, stderr } = build(project, ["handler.ts", "--include", "memory"]);
   assert.equal(status, 1);
-  assert.equal(stderr, "build.sh: cannot read lib/libx.so, which is to be included\n");
+  assert.equal(stderr, "build.sh: cannot read memory, which is to be included\n");
   assert.deepEqual(readdirSync(join(project, "dist")), []);
 });
 
-test("a zip that fails half-way leaves nothing behind", () => {
+test("what cannot be written is named, and nothing half-made is left behind", () => {
   const project = createProject();
-  const PATH = [fakeZip('echo half >"$word"; exit 14'), bunDirectory, process.env.PATH].join(delimiter);
-  const { status, stderr } = build(project, ["handler.ts"], { env: { PATH } });
+  write(project, { "dist/bootstrap-arm64.zip/file": "in a folder where the zip goes" });
+  const { status, stdout, stderr } = build(project, ["handler.ts", "--arch", "arm64"]);
   assert.equal(status, 1);
-  assert.equal(stderr, "build.sh: zip failed for x86_64\n");
-  assert.deepEqual(readdirSync(join(project, "dist")), []);
+  assert.match(stderr, /^build\.sh: EISDIR: .*bootstrap-arm64\.zip'\n$/);
+  assert.equal(stdout, "");
+  assert.deepEqual(readdirSync(join(project, "dist")).filter((name) => name.startsWith(".")), []);
 });
 
-test("a machine without zip is told to install it", () => {
-  const project = createProject();
-  const bin = mkdtempSync(join(workspace, "bin-"));
-  for (const program of ["dirname", "sh"]) symlinkSync(Bun.which(program) ?? "", join(bin, program));
-  const { status, stderr } = build(project, ["handler.ts"], { env: { PATH: bin } });
-  assert.equal(status, 1);
-  assert.match(stderr, /^build\.sh: zip is not installed/);
-});
-
-test("--help says how it is called", () => {
-  const { status, stdout, stderr } = build(root, ["--help"]);
+test("--help says how it is called, without a Bun", () => {
+  const { status, stdout, stderr } = build(createProject(), ["handler.ts", "--help"], { env: { PATH: pathWithoutBun } });
   assert.equal(status, 0);
   assert.equal(stderr, "");
-  assert.match(stdout, /^Usage: \.\/build\.sh \[--arch x86_64\|arm64\] \[--out DIR\] \[--include PATH\]\.\.\. \[HANDLER\.ts\] \[-- ARGUMENTS FOR BUN BUILD\]\n/);
+  assert.match(stdout, /^Usage: \.\/build\.sh \[OPTION\]\.\.\. \[HANDLER\.ts\] \[-- ARGUMENTS FOR BUN BUILD\]\n/);
 });
 
 test("a Bun that is neither in node_modules nor on the PATH is installed through npm, once, and said so", () => {
   const project = createProject();
-  const args = ["handler.ts", "--arch", architecture];
+  const args = ["handler.ts", "--no-zip", "--arch", architecture];
   const first = build(project, args, { env: { PATH: pathWithoutBun } });
   assert.equal(first.status, 0, first.stderr);
   assert.match(first.stderr, new RegExp(`^build\\.sh: installing Bun ${bunVersion} into .*/node_modules/\\.cache/bun-${bunVersion}\n`));
@@ -366,7 +381,7 @@ test("a Bun that is neither in node_modules nor on the PATH is installed through
 
 test("BUN_VERSION chooses another version", () => {
   const project = createProject('import { json, run } from "./runtime.ts";\nrun(json(() => Bun.version));\n');
-  const { status, stderr } = build(project, ["handler.ts", "--arch", architecture], { env: { BUN_VERSION: "1.4.1" } });
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", architecture], { env: { BUN_VERSION: "1.4.1" } });
   assert.equal(status, 0, stderr);
   assert.match(stderr, /^build\.sh: installing Bun 1\.4\.1 into /);
   assert.equal(spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout, '"1.4.1"');
@@ -391,4 +406,20 @@ test("build.sh, package.json and the lock file name the same Bun, and runtime.ts
   const runtime = readFileSync(join(root, "runtime.ts"), "utf8");
   assert.equal(/^ \* bunstrap (\S+):/m.exec(runtime)?.[1], packageJson.version);
   assert.equal(/^const version = "(.*)";$/m.exec(runtime)?.[1], packageJson.version);
+});
+
+test("the TypeScript in build.sh is type-checked as strictly as the rest", () => {
+  const directory = mkdtempSync(join(workspace, "types-"));
+  const [, source = ""] = /<<'TYPESCRIPT'\n([^]*)\nTYPESCRIPT\n$/.exec(readFileSync(join(root, "build.sh"), "utf8")) ?? [];
+  const settings = readFileSync(join(root, "tsconfig.json"), "utf8").replace(/"include": .*/, '"include": ["*.ts"]');
+  write(directory, { "build.ts": source, "tsconfig.json": settings });
+  symlinkSync(join(root, "node_modules"), join(directory, "node_modules"));
+  const { status, stdout } = spawnSync(join(bunDirectory, "tsc"), ["-p", directory], { encoding: "utf8" });
+  assert.ok(source.includes("function compile("));
+  assert.equal(status, 0, stdout);
+});
+
+test("ShellCheck finds nothing in the shell scripts", { skip: Bun.which("shellcheck") ? false : "shellcheck is not installed" }, () => {
+  const { status, stdout } = spawnSync("shellcheck", ["build.sh", "test/invoke.sh", ".ci/run"], { cwd: root, encoding: "utf8" });
+  assert.equal(status, 0, stdout);
 });

@@ -4,7 +4,6 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { blocks, commands, createProject } from "./readme.ts";
-import { fakeZip } from "./sandbox.ts";
 
 const { directory, sh, calls } = createProject();
 
@@ -16,7 +15,7 @@ const zips = new Map<string, string>();
 const architectureOfMachine: Record<number, string> = { 62: "x86_64", 183: "arm64" };
 
 before(() => {
-  const { status, stderr } = sh("./build.sh handler.ts", fakeZip());
+  const { status, stderr } = sh("./build.sh handler.ts");
   assert.equal(status, 0, stderr);
   for (const name of readdirSync(join(directory, "dist"))) {
     if (name.endsWith(".zip")) continue;
@@ -199,7 +198,7 @@ test("GitHub Actions: the steps of the workflow build the zip, and give it to La
   const done: string[] = [];
   for (const { uses, run, with: inputs } of job.steps) {
     if (uses === undefined) {
-      const { status, stderr } = project.sh(run ?? "", fakeZip());
+      const { status, stderr } = project.sh(run ?? "");
       assert.equal(status, 0, `${run}\n${stderr}`);
     } else {
       assert.match(uses, /^(?:actions\/checkout|aws-actions\/configure-aws-credentials)@v\d+$/);
