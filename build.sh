@@ -214,12 +214,12 @@ function stage(arch: Architecture, file: string): void {
   chmodSync(copy, statSync(file).mode & 0o100 ? 0o755 : 0o644);
 }
 
-/** Makes bootstrap. --minify would rename classes, and with them the types of errors. */
+/** Makes bootstrap. Of --minify, names would rename classes, and with them the types of errors; syntax would move lines in stacks. */
 function compile(arch: Architecture): void {
   const executable = join(work, "build/bootstrap"); // beside which Bun leaves source maps, which the executable holds as well
   const flags = [
     ...["--compile", `--target=${architectures[arch].target}`, `--outfile=${executable}`, "--bytecode", "--format=esm"],
-    ...["--minify-whitespace", "--minify-syntax", "--sourcemap", "--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
+    ...["--minify-whitespace", "--sourcemap", "--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
   ];
   const { success, stdout, stderr } = Bun.spawnSync([process.execPath, "build", entry, ...flags, ...argumentsForBun], {
     cwd: project,

@@ -151,6 +151,20 @@ test("names in the zip are UTF-8, and say so", () => {
   assert.deepEqual(JSON.parse(stdout), [["assets/日本.txt", 0x800, "two"], ["assets/\u{1f600} é\n.txt", 0x800, "one"]]);
 });
 
+test("a stack trace names the line that failed, not one that a minifier has moved it to", () => {
+  const project = createProject(`import { json, run } from "./runtime.ts";
+const find = (id: number): any => [{ name: "Ada" }][id];
+run(json((id: number) => {
+  const user = find(id);
+  return [user.name];
+}));
+`);
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", architecture]);
+  assert.equal(status, 0, stderr);
+  const failed = spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" });
+  assert.match(JSON.parse(failed.stderr).stackTrace[0], /\(handler\.ts:5:\d+\)$/);
+});
+
 test("a zip over 50 MiB is made, with a warning that Lambda takes it only from S3", () => {
   const project = createProject(
     'import { json, run } from "./runtime.ts";\nimport path from "./random.bin" with { type: "file" };\nrun(json(() => path));\n',
