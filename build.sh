@@ -19,10 +19,14 @@ Compiles HANDLER.ts into DIR/<arch>/bootstrap, and packs that into DIR/bootstrap
   --include PATH  a file, or a folder with all that is in it, to pack beside bootstrap under the same relative path, and
                   to put beside DIR/<arch>/bootstrap; as often as wanted: --include libimage.so --include assets/fonts
                   (what an earlier build has put beside DIR/<arch>/bootstrap stays there, but is not in the zip)
-  --locales LIST  keep the data of these languages, as in --locales en,de,ja, besides English, and drop that of all others,
-                  which makes the zip about 7 MB smaller: in Intl and toLocaleString, a language that was dropped speaks
-                  English, or nothing but numbers, without an error; all languages are kept unless given
-  --no-zip        makes no zip, which takes most of the time: for container images, and to try something
+  --package NAME  a package that cannot be bundled, since it loads native code or files of its own: --package sharp. It is
+                  packed with all that it needs, in the versions that your project has installed, as node_modules beside
+                  bootstrap, with each architecture's binaries: npm fetches what your machine lacks; as often as wanted
+                  (bootstrap looks for it in the current directory, which in Lambda is its own)
+  --locales LIST  keep the data of these languages, and of English, and drop that of all others: --locales en,de,ja makes
+                  the zip about 6 MB smaller. A language that is dropped is not refused, but Intl and toLocaleString
+                  answer in English, or in no language; all are kept unless given
+  --no-zip        make no zip, which takes most of the time: for container images, and to try something
   --help          this text
 
 What follows -- goes to bun build as it is, after the arguments that build.sh gives, in the directory of the handler's
@@ -74,16 +78,18 @@ find_bun
 exec "$bun" --config=/dev/null --env-file=/dev/null run - "$here" "$@" <<'TYPESCRIPT'
 import { chmodSync, copyFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { isBuiltin } from "node:module";
 import { constants } from "node:os";
-import { basename, dirname, join, normalize, resolve } from "node:path";
+import { basename, dirname, join, normalize, relative, resolve } from "node:path";
 
 const architectures = {
-  x86_64: { target: "bun-linux-x64" },
-  arm64: { target: "bun-linux-arm64" },
+  x86_64: { target: "bun-linux-x64", cpu: "x64", machine: 62 },
+  arm64: { target: "bun-linux-arm64", cpu: "arm64", machine: 183 }, // in the header of an ELF file
 };
 type Architecture = keyof typeof architectures;
 
 const directUploadLimit = 50 * 2 ** 20; // bytes: what Lambda takes without a detour through S3
+const glibc = 34; // 2.34, that of Amazon Linux 2023
 
 function fail(message: string, status = 1): never {
   console.error(`build.sh: ${message}`);
@@ -106,6 +112,7 @@ let handler: string | undefined;
 let chosen = Object.keys(architectures) as Architecture[];
 let out = "dist";
 const includes: string[] = [];
+const packages: string[] = [];
 const languages: string[] = [];
 let zipped = true;
 
@@ -116,6 +123,7 @@ const options: Record<string, (value: string) => void> = {
   },
   "--out": (value) => void (out = value),
   "--include": (value) => void includes.push(included(value)),
+  "--package": (value) => void packages.push(packageName(value)),
   "--locales": (value) => void languages.push(...value.split(",").map(language)),
 };
 
@@ -123,9 +131,14 @@ const options: Record<string, (value: string) => void> = {
 function included(path: string): string {
   if (path.startsWith("/")) misused(`--include ${path} is absolute: a relative path is the path in the zip as well`);
   if (path.split("/").includes("..")) misused(`--include ${path} has .. in it: call build.sh from a directory above`);
-  const relative = normalize(path).replace(/\/$/, "");
-  if (relative.split("/")[0] === "bootstrap") misused(`--include ${path} would take the place of bootstrap: rename it`);
-  return relative;
+  const normal = normalize(path).replace(/\/$/, "");
+  if (normal.split("/")[0] === "bootstrap") misused(`--include ${path} would take the place of bootstrap: rename it`);
+  return normal;
+}
+
+function packageName(name: string): string {
+  if (/^(?:@[\w.~-]+\/)?[\w~-][\w.~-]*$/.test(name)) return name;
+  misused(`--package ${name} is no name of a package: write it as in package.json, without a version or a path`);
 }
 
 /** A language of --locales, by the name that is in use today. */
@@ -204,24 +217,30 @@ process.on("exit", () => rmSync(work, { recursive: true, force: true }));
 for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(128 + constants.signals[signal]));
 
 function build(): void {
-  for (const arch of chosen) for (const file of includedFiles) stage(arch, file);
+  for (const arch of chosen) {
+    for (const file of includedFiles) stage(arch, file, file);
+    for (const { name, found, place } of installedPackages(arch)) {
+      for (const file of filesOfPackage(name, found, arch)) stage(arch, join(found.folder, file), join(place, file));
+    }
+  }
   for (const arch of chosen) {
     compile(arch);
-    if (zipped) writeFileSync(join(work, `${arch}.zip`), zip(join(work, arch), files()));
+    if (zipped) writeFileSync(join(work, `${arch}.zip`), zip(join(work, arch), files(arch)));
   }
   for (const arch of chosen) finish(arch);
 }
 
 /** What is packed, in the order of the zip. */
-function files(): string[] {
-  return ["bootstrap", ...[...includedFiles].sort()];
+function files(arch: Architecture): string[] {
+  const staged = filesOf(join(work, arch)).map((file) => relative(join(work, arch), file));
+  return ["bootstrap", ...staged.filter((file) => file !== "bootstrap").sort()];
 }
 
-/** Copies what is included to where bootstrap will be. */
-function stage(arch: Architecture, file: string): void {
-  const place = join(out, arch, file);
+/** Copies a file to where bootstrap will be. */
+function stage(arch: Architecture, file: string, name: string): void {
+  const place = join(out, arch, name);
   if (statSync(place, { throwIfNoEntry: false })?.isDirectory()) fail(`${place} is a folder where a file goes: remove it`);
-  const copy = join(work, arch, file);
+  const copy = join(work, arch, name);
   mkdirSync(dirname(copy), { recursive: true });
   try {
     copyFileSync(file, copy);
@@ -234,26 +253,79 @@ function stage(arch: Architecture, file: string): void {
 /** Makes bootstrap. Of --minify, names would rename classes, and with them the types of errors; syntax would move lines in stacks. */
 function compile(arch: Architecture): void {
   const executable = join(work, "build/bootstrap"); // beside which Bun leaves source maps, which the executable holds as well
+  const metafile = join(work, "metafile.json");
   const flags = [
     ...["--compile", `--target=${architectures[arch].target}`, `--outfile=${executable}`, "--bytecode", "--format=esm"],
     ...["--minify-whitespace", "--sourcemap", "--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
+    ...(packages.length > 0 ? ["--compile-autoload-package-json"] : []), // without which node_modules is not looked into
+    ...packages.map((name) => `--external=${name}`),
+    ...argumentsForBun,
   ];
-  const { success, stdout, stderr } = Bun.spawnSync([process.execPath, "build", entry, ...flags, ...argumentsForBun], {
-    cwd: project,
-    env: { ...process.env, NODE_ENV: "production" },
-  });
-  if (!success || !existsSync(executable)) {
-    process.stderr.write(`${stdout}${stderr}`);
-    fail(`bun build failed for ${entry}`);
+  bunBuild([entry, ...flags, `--metafile=${metafile}`]);
+  const { inputs }: Metafile = JSON.parse(readFileSync(metafile, "utf8"));
+  if (arch === chosen[0]) warnOfNativeCode(Object.keys(inputs));
+  const imports = Object.values(inputs).flatMap((input) => input.imports);
+  const needed = imports.filter(({ external, kind }) => external && kind === "import-statement").map(({ path }) => path);
+  if (needed.some((path) => !isBuiltin(path) && !/^bun\b/.test(path))) {
+    bunBuild([loader(), entry, `--root=${project}`, "--define=import.meta.main=true", ...flags]);
   }
+
+  if (!existsSync(executable)) fail(`bun build made no executable of ${entry}`);
   if (languages.length > 0) keepLanguages(executable);
   mkdirSync(join(work, arch), { recursive: true });
   renameSync(executable, join(work, arch, "bootstrap"));
   chmodSync(join(work, arch, "bootstrap"), 0o755);
 }
 
+/** What goes into a bundle, by paths relative to the project, and what each file imports. */
+interface Metafile {
+  inputs: Record<string, { imports: { path: string; kind: string; external?: boolean }[] }>;
+}
+
+function bunBuild(args: string[]): void {
+  const { success, stdout, stderr } = Bun.spawnSync([process.execPath, "build", ...args], {
+    cwd: project,
+    env: { ...process.env, NODE_ENV: "production" },
+  });
+  if (success) return;
+  process.stderr.write(`${stdout}${stderr}`);
+  fail(`bun build failed for ${entry}`);
+}
+
+/**
+ * What a bundle imports from outside is looked for before any of its code runs, so runtime.ts cannot report that it is not there.
+ * This module can. It is kept in the project, since its path, relative to the project, is in the executable.
+ */
+function loader(): string {
+  const bundled = relative(project, entry).replace(/\.\w+$/, ".js");
+  const source = `try {
+  await import(import.meta.dir + ${JSON.stringify(`/${bundled}`)});
+} catch (error) {
+  if (process.listenerCount("uncaughtException") > 0) throw error; // runtime.ts is there
+  const report = JSON.stringify({ errorMessage: error.message, errorType: "Runtime.ImportModuleError", stackTrace: [] });
+  console.error(report);
+  const api = process.env.AWS_LAMBDA_RUNTIME_API;
+  const headers = { "Lambda-Runtime-Function-Error-Type": "Runtime.ImportModuleError" };
+  if (api) await fetch(\`http://\${api}/2018-06-01/runtime/init/error\`, { method: "POST", headers, body: report });
+  process.exit(1);
+}
+`;
+  const file = join(project, "node_modules/.cache/bunstrap", `load-${bundled.replaceAll(/[^\w.-]/g, "_")}`);
+  mkdirSync(dirname(file), { recursive: true });
+  if (!existsSync(file) || readFileSync(file, "utf8") !== source) writeFileSync(file, source);
+  return file;
+}
+
+function warnOfNativeCode(inputs: string[]): void {
+  for (const file of inputs.filter((input) => input.endsWith(".node"))) {
+    const [, name = "NAME"] = /.*\bnode_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file) ?? [];
+    console.error(`build.sh: warning: ${file} is for one architecture, and goes into bootstrap for any: use --package ${name}`);
+  }
+}
+
 function finish(arch: Architecture): void {
-  for (const file of files()) {
+  if (packages.length > 0) rmSync(join(out, arch, "node_modules"), { recursive: true, force: true }); // of another version
+  for (const file of files(arch)) {
     mkdirSync(dirname(join(out, arch, file)), { recursive: true });
     renameSync(join(work, arch, file), join(out, arch, file));
   }
@@ -269,6 +341,158 @@ function finish(arch: Architecture): void {
 
 function megabytes(file: string): string {
   return `${(statSync(file).size / 1e6).toFixed(1)} MB`;
+}
+
+// ── Packages ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Package {
+  folder: string;
+  manifest: Manifest;
+}
+
+/** What matters here of package.json. */
+interface Manifest {
+  version: string;
+  dependencies?: Record<string, string>;
+  optionalDependencies?: Record<string, string>;
+  peerDependencies?: Record<string, string>;
+  peerDependenciesMeta?: Record<string, { optional?: boolean }>;
+  os?: string[];
+  cpu?: string[];
+  libc?: string[];
+}
+
+interface Placed {
+  name: string;
+  found: Package;
+  /** Beside bootstrap. */
+  place: string;
+}
+
+/** The packages to pack. Of one that is needed in two versions, the second is placed below what needs it. */
+function installedPackages(arch: Architecture): Placed[] {
+  const placed: Placed[] = [];
+
+  function add(name: string, found: Package, dependant: string): void {
+    const places = foldersAbove(dependant).map((folder) => join(folder, "node_modules", name));
+    const seen = places.map((place) => placed.find((other) => other.place === place)).find((other) => other);
+    if (seen?.found.folder !== found.folder) placed.push({ name, found, place: join(seen ? dependant : ".", "node_modules", name) });
+  }
+
+  for (const name of packages.toSorted()) {
+    add(name, installed(name, project) ?? fail(`--package ${name} is not installed in ${project}: npm install ${name}`), ".");
+  }
+  for (const { name, found, place } of placed) {
+    for (const [needed, dependency] of needs(name, found, arch)) add(needed, dependency, place);
+  }
+  return placed;
+}
+
+/** A package, as what is in a folder would find it. */
+function installed(name: string, folder: string): Package | undefined {
+  const candidates = foldersAbove(folder).map((above) => join(above, "node_modules", name));
+  const found = candidates.find((candidate) => existsSync(join(candidate, "package.json")));
+  if (!found) return undefined;
+  return { folder: realpathSync(found), manifest: JSON.parse(readFileSync(join(found, "package.json"), "utf8")) };
+}
+
+function installedOf(names: string[], folder: string): Map<string, Package> {
+  return new Map(names.flatMap((name) => {
+    const found = installed(name, folder);
+    return found ? [[name, found]] : [];
+  }));
+}
+
+/** The folder, the one that it is in, and so on. */
+function foldersAbove(folder: string): string[] {
+  return dirname(folder) === folder ? [folder] : [folder, ...foldersAbove(dirname(folder))];
+}
+
+/** What a package needs at run time on an architecture, by name. */
+function needs(name: string, { folder, manifest }: Package, arch: Architecture): Map<string, Package> {
+  const { dependencies = {}, optionalDependencies = {}, peerDependencies = {}, peerDependenciesMeta = {} } = manifest;
+  const found = new Map<string, Package>();
+  for (const needed of Object.keys(dependencies)) {
+    if (needed in optionalDependencies) continue;
+    const dependency = installed(needed, folder) ?? fail(`--package: ${needed}, which ${name} needs, is not installed: npm install`);
+    found.set(needed, dependency);
+  }
+  for (const peer of Object.keys(peerDependencies)) {
+    const dependency = installed(peer, folder);
+    if (dependency && !peerDependenciesMeta[peer]?.optional) found.set(peer, dependency);
+  }
+
+  // Of packages that hold the binaries for one architecture each, an installation lacks those for others.
+  const optional = Object.keys(optionalDependencies);
+  const here = installedOf(optional, folder);
+  const lacking = optional.filter((needed) => !here.has(needed));
+  for (const [needed, dependency] of here) if (fits(dependency, arch)) found.set(needed, dependency);
+  if (optional.some((needed) => found.get(needed)?.manifest.cpu)) return found;
+  if (lacking.length > 0) {
+    const fetched = installedOf(lacking, fetchedFor(name, manifest, here, arch));
+    for (const [needed, dependency] of fetched) if (fits(dependency, arch)) found.set(needed, dependency);
+  }
+  const hasBinary = optional.some((needed) => found.get(needed)?.manifest.cpu);
+  if (!hasBinary && here.values().some(({ manifest }) => manifest.cpu)) fail(noBinary(name, manifest, arch));
+  return found;
+}
+
+/** Whether a package is for Lambda, on an architecture. */
+function fits({ manifest: { os = [], cpu = [], libc = [] } }: Package, arch: Architecture): boolean {
+  const allows = (list: string[], value: string) =>
+    !list.includes(`!${value}`) && (list.includes(value) || list.every((entry) => entry.startsWith("!")));
+  return allows(os, "linux") && allows(cpu, architectures[arch].cpu) && allows(libc, "glibc");
+}
+
+/** A folder in which npm has installed a package as it would on an architecture. Its optional dependencies have one version. */
+function fetchedFor(name: string, manifest: Manifest, here: Map<string, Package>, arch: Architecture): string {
+  const { version, optionalDependencies = {} } = manifest;
+  const folder = mkdtempSync(join(work, "npm-"));
+  const pinned = Object.entries(optionalDependencies).map(([optional, range]) => {
+    const sibling = here.values().find(({ manifest }) => Bun.semver.satisfies(manifest.version, range));
+    return [optional, sibling?.manifest.version ?? range];
+  });
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ dependencies: { [name]: version }, overrides: Object.fromEntries(pinned) }));
+  if (existsSync(join(project, ".npmrc"))) copyFileSync(join(project, ".npmrc"), join(folder, ".npmrc"));
+  const platform = ["--os=linux", `--cpu=${architectures[arch].cpu}`, "--libc=glibc"];
+  const quietly = ["--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
+  if (!Bun.which("npm")) fail(`--package ${name}: there is no npm to fetch what ${name} ${version} needs on ${arch}`);
+  const { success, stderr } = Bun.spawnSync(["npm", "install", ...platform, ...quietly], { cwd: folder, stdout: "ignore" });
+  if (success) return folder;
+  process.stderr.write(stderr);
+  fail(`--package ${name}: npm could not fetch what ${name} ${version} needs on ${arch}`);
+}
+
+function noBinary(name: string, { version }: Manifest, arch: Architecture): string {
+  return `--package ${name}: ${name} ${version} has no binary for ${arch} with glibc: build on such a machine, or with --arch for another`;
+}
+
+/** The files of a package itself. Native code is left out if it is for other machines, or was compiled here though it is published. */
+function filesOfPackage(name: string, { folder, manifest }: Package, arch: Architecture): string[] {
+  const all = filesOf(folder).map((file) => relative(folder, file)).filter((file) => !file.split("/").includes("node_modules"));
+  const native = all.filter((file) => /\.(?:node|dylib|dll|so(?:\.[\d.]+)?)$/.test(file));
+  const usable = native.filter((file) => runsOn(join(folder, file), arch));
+  const addons = usable.filter((file) => file.endsWith(".node"));
+  if (addons.length === 0 && native.some((file) => file.endsWith(".node"))) fail(noBinary(name, manifest, arch));
+  const published = addons.some((file) => file.startsWith("prebuilds/"));
+  const kept = all.filter((file) => (!native.includes(file) || usable.includes(file)) && !(published && file.startsWith("build/")));
+  for (const file of kept.filter((file) => usable.includes(file))) warnOfNewerGlibc(join(folder, file));
+  return kept;
+}
+
+/** Whether a file is native code for Linux with glibc, on an architecture. */
+function runsOn(file: string, arch: Architecture): boolean {
+  const bytes = readFileSync(file);
+  const isElf = bytes.length > 20 && bytes.subarray(0, 4).equals(Buffer.from("\x7fELF"));
+  const isLinux = bytes[7] === 0 || bytes[7] === 3; // System V, or GNU
+  const isForMusl = /\bmusl\b/.test(file) || bytes.includes("libc.musl-");
+  return isElf && isLinux && bytes.readUInt16LE(18) === architectures[arch].machine && !isForMusl;
+}
+
+function warnOfNewerGlibc(file: string): void {
+  const minors = [...readFileSync(file, "latin1").matchAll(/\0GLIBC_2\.(\d+)/g)].map(([, minor]) => Number(minor));
+  const newest = Math.max(0, ...minors);
+  if (newest > glibc) console.error(`build.sh: warning: ${file} needs glibc 2.${newest}, and Amazon Linux 2023 has 2.${glibc}`);
 }
 
 // ── Locales ──────────────────────────────────────────────────────────────────────────────────────────────────────────
