@@ -213,10 +213,14 @@ for (const path of includes) {
 
 mkdirSync(out, { recursive: true });
 const work = mkdtempSync(join(resolve(out), ".build.")); // on the same file system, so that the result can be moved at once
-process.on("exit", () => rmSync(work, { recursive: true, force: true }));
+let compiler: Bun.Subprocess | undefined;
+process.on("exit", () => {
+  compiler?.kill("SIGKILL");
+  rmSync(work, { recursive: true, force: true });
+});
 for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(128 + constants.signals[signal]));
 
-function build(): void {
+async function build(): Promise<void> {
   for (const arch of chosen) {
     for (const file of includedFiles) stage(arch, file, file);
     for (const { name, found, place } of installedPackages(arch)) {
@@ -224,7 +228,7 @@ function build(): void {
     }
   }
   for (const arch of chosen) {
-    compile(arch);
+    await compile(arch);
     if (zipped) writeFileSync(join(work, `${arch}.zip`), zip(join(work, arch), files(arch)));
   }
   for (const arch of chosen) finish(arch);
@@ -251,7 +255,7 @@ function stage(arch: Architecture, file: string, name: string): void {
 }
 
 /** Makes bootstrap. Of --minify, names would rename classes, and with them the types of errors; syntax would move lines in stacks. */
-function compile(arch: Architecture): void {
+async function compile(arch: Architecture): Promise<void> {
   const executable = join(work, "build/bootstrap"); // beside which Bun leaves source maps, which the executable holds as well
   const metafile = join(work, "metafile.json");
   const flags = [
@@ -261,13 +265,13 @@ function compile(arch: Architecture): void {
     ...packages.map((name) => `--external=${name}`),
     ...argumentsForBun,
   ];
-  bunBuild([entry, ...flags, `--metafile=${metafile}`]);
+  await bunBuild([entry, ...flags, `--metafile=${metafile}`]);
   const { inputs }: Metafile = JSON.parse(readFileSync(metafile, "utf8"));
-  if (arch === chosen[0]) warnOfNativeCode(Object.keys(inputs));
+  if (arch === chosen[0]) warnOfNativeCode(inputs);
   const imports = Object.values(inputs).flatMap((input) => input.imports);
   const needed = imports.filter(({ external, kind }) => external && kind === "import-statement").map(({ path }) => path);
   if (needed.some((path) => !isBuiltin(path) && !/^bun\b/.test(path))) {
-    bunBuild([loader(), entry, `--root=${project}`, "--define=import.meta.main=true", ...flags]);
+    await bunBuild([loader(), entry, `--root=${project}`, "--define=import.meta.main=true", ...flags]);
   }
 
   if (!existsSync(executable)) fail(`bun build made no executable of ${entry}`);
@@ -279,16 +283,16 @@ function compile(arch: Architecture): void {
 
 /** What goes into a bundle, by paths relative to the project, and what each file imports. */
 interface Metafile {
-  inputs: Record<string, { imports: { path: string; kind: string; external?: boolean }[] }>;
+  inputs: Record<string, { imports: { path: string; original?: string; kind: string; external?: boolean }[] }>;
 }
 
-function bunBuild(args: string[]): void {
-  const { success, stdout, stderr } = Bun.spawnSync([process.execPath, "build", ...args], {
-    cwd: project,
-    env: { ...process.env, NODE_ENV: "production" },
-  });
-  if (success) return;
-  process.stderr.write(`${stdout}${stderr}`);
+async function bunBuild(args: string[]): Promise<void> {
+  const env = { ...process.env, NODE_ENV: "production" };
+  const running = Bun.spawn([process.execPath, "build", ...args], { cwd: project, env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  compiler = running;
+  const output = await Promise.all([new Response(running.stdout).text(), new Response(running.stderr).text()]);
+  if ((await running.exited) === 0) return;
+  process.stderr.write(output.join(""));
   fail(`bun build failed for ${entry}`);
 }
 
@@ -316,11 +320,22 @@ function loader(): string {
   return file;
 }
 
-function warnOfNativeCode(inputs: string[]): void {
-  for (const file of inputs.filter((input) => input.endsWith(".node"))) {
-    const [, name = "NAME"] = /.*\bnode_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file) ?? [];
-    console.error(`build.sh: warning: ${file} is for one architecture, and goes into bootstrap for any: use --package ${name}`);
+function warnOfNativeCode(inputs: Metafile["inputs"]): void {
+  const addons = new Map<string, string>(); // one for each package that imports one, or is imported as one
+  for (const [importer, { imports }] of Object.entries(inputs)) {
+    for (const { path, original = "" } of imports) {
+      if (path.endsWith(".node") && path in inputs) addons.set(packageOf(importer) ?? packageOf(`node_modules/${original}`) ?? "", path);
+    }
   }
+  for (const [name, file] of addons) {
+    const advice = name && `: use --package ${name}`;
+    console.error(`build.sh: warning: ${file} is for one architecture, and goes into bootstrap for any${advice}`);
+  }
+}
+
+/** The name of the package that a file is in. */
+function packageOf(path: string): string | undefined {
+  return /.*\bnode_modules\/((?:@[^/]+\/)?[^./][^/]*)/.exec(path)?.[1];
 }
 
 function finish(arch: Architecture): void {
@@ -469,7 +484,8 @@ function noBinary(name: string, { version }: Manifest, arch: Architecture): stri
 
 /** The files of a package itself. Native code is left out if it is for other machines, or was compiled here though it is published. */
 function filesOfPackage(name: string, { folder, manifest }: Package, arch: Architecture): string[] {
-  const all = filesOf(folder).map((file) => relative(folder, file)).filter((file) => !file.split("/").includes("node_modules"));
+  const own = readdirSync(folder).filter((file) => file !== "node_modules");
+  const all = own.flatMap((file) => filesOf(join(folder, file))).map((file) => relative(folder, file));
   const native = all.filter((file) => /\.(?:node|dylib|dll|so(?:\.[\d.]+)?)$/.test(file));
   const usable = native.filter((file) => runsOn(join(folder, file), arch));
   const addons = usable.filter((file) => file.endsWith(".node"));
@@ -634,5 +650,5 @@ function uint32(...values: number[]): Buffer {
   return bytes;
 }
 
-build();
+await build();
 TYPESCRIPT

@@ -375,6 +375,20 @@ test("what cannot be written is named, and nothing half-made is left behind", ()
   assert.deepEqual(readdirSync(join(project, "dist")).filter((name) => name.startsWith(".")), []);
 });
 
+test("a build that is ended leaves nothing behind, at once", async () => {
+  const project = createProject();
+  const PATH = [bunDirectory, process.env.PATH].join(delimiter);
+  for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+    const building = Bun.spawn([join(project, "build.sh"), "handler.ts"], { cwd: project, env: { ...process.env, PATH }, stdout: "pipe", stderr: "pipe" });
+    const isCompiling = () => existsSync(join(project, "dist")) && readdirSync(join(project, "dist")).some((name) => name.startsWith("."));
+    while (!isCompiling()) await Bun.sleep(10);
+    building.kill(signal);
+    assert.equal(await building.exited, status);
+    assert.equal((await new Response(building.stdout).text()) + (await new Response(building.stderr).text()), "");
+    assert.deepEqual(readdirSync(join(project, "dist")), []);
+  }
+});
+
 test("--help says how it is called, without a Bun", () => {
   const { status, stdout, stderr } = build(createProject(), ["handler.ts", "--help"], { env: { PATH: pathWithoutBun } });
   assert.equal(status, 0);

@@ -216,16 +216,19 @@ for (const [kind, args, files, expectedStatus, complaint] of [
 
 test("native code that goes into a bundle is named once, with the option that is for it", () => {
   const project = createProject({
-    "handler.ts": 'import { json, run } from "./runtime.ts";\nimport a from "@scope/a";\nimport own from "./own.node";\nrun(json(() => [typeof a, typeof own]));\n',
-    ...packageFiles("node_modules/@scope/a", {}, { "index.js": 'module.exports = require("./build/a.node");', "build/a.node": addon(62) }),
+    "handler.ts": 'import { json, run } from "./runtime.ts";\nimport a from "@scope/a";\nimport b from "b";\nimport own from "./own.node";\nrun(json(() => [a, b, own]));\n',
+    ...packageFiles("node_modules/@scope/a", {}, { "index.js": 'exports.a = require("a-linux-x64");' }),
+    ...packageFiles("node_modules/b", {}, { "index.js": 'module.exports = require("a-linux-x64");' }),
+    ...packageFiles("node_modules/a-linux-x64", { main: "a.node" }, { "a.node": addon(62) }),
     "own.node": addon(62),
   });
   const { status, stderr } = build(project, ["--no-zip"]);
   assert.equal(status, 0, stderr);
   assert.deepEqual(stderr.split("\n").sort(), [
     "",
-    "build.sh: warning: node_modules/@scope/a/build/a.node is for one architecture, and goes into bootstrap for any: use --package @scope/a",
-    "build.sh: warning: own.node is for one architecture, and goes into bootstrap for any: use --package NAME",
+    "build.sh: warning: node_modules/a-linux-x64/a.node is for one architecture, and goes into bootstrap for any: use --package @scope/a",
+    "build.sh: warning: node_modules/a-linux-x64/a.node is for one architecture, and goes into bootstrap for any: use --package b",
+    "build.sh: warning: own.node is for one architecture, and goes into bootstrap for any",
   ]);
 });
 
