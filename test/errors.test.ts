@@ -62,7 +62,7 @@ test("X-Ray is told the cause of an error: type, message, and the stack by path,
   assert.deepEqual(Object.keys(frame), ["path", "line", "label"]);
   assert.match(frame.path, /test\/handlers\/errors\.ts$/);
   assert.equal(typeof frame.line, "number");
-  assert.equal(frame.label, "<anonymous>");
+  assert.equal(frame.label, "TypeError", "the name of the function");
   assert.deepEqual(paths, [...new Set(stack.map(({ path }: { path: string }) => path))]);
 });
 
