@@ -441,22 +441,29 @@ function needs(name: string, { folder, manifest }: Package, arch: Architecture):
   const optional = Object.keys(optionalDependencies);
   const here = installedOf(optional, folder);
   const lacking = optional.filter((needed) => !here.has(needed));
+  const hasBinary = () => optional.some((needed) => found.get(needed)?.manifest.cpu);
   for (const [needed, dependency] of here) if (fits(dependency, arch)) found.set(needed, dependency);
-  if (optional.some((needed) => found.get(needed)?.manifest.cpu)) return found;
-  if (lacking.length > 0) {
+  if (lacking.length > 0 && !hasBinary()) {
     const fetched = installedOf(lacking, fetchedFor(name, manifest, here, arch));
     for (const [needed, dependency] of fetched) if (fits(dependency, arch)) found.set(needed, dependency);
   }
-  const hasBinary = optional.some((needed) => found.get(needed)?.manifest.cpu);
-  if (!hasBinary && here.values().some(({ manifest }) => manifest.cpu)) fail(noBinary(name, manifest, arch));
+  if (!hasBinary() && here.values().some(({ manifest }) => manifest.cpu)) fail(noBinary(name, manifest, arch));
   return found;
 }
 
-/** Whether a package is for Lambda, on an architecture. */
-function fits({ manifest: { os = [], cpu = [], libc = [] } }: Package, arch: Architecture): boolean {
+/** Whether a package is for Lambda, on an architecture. That it is for musl, older ones do not say. */
+function fits({ folder, manifest: { os = [], cpu = [], libc = [] } }: Package, arch: Architecture): boolean {
   const allows = (list: string[], value: string) =>
     !list.includes(`!${value}`) && (list.includes(value) || list.every((entry) => entry.startsWith("!")));
-  return allows(os, "linux") && allows(cpu, architectures[arch].cpu) && allows(libc, "glibc");
+  const addons = ownFiles(folder).filter((file) => file.endsWith(".node"));
+  const runs = addons.length === 0 || addons.some((file) => runsOn(join(folder, file), arch));
+  return allows(os, "linux") && allows(cpu, architectures[arch].cpu) && allows(libc, "glibc") && runs;
+}
+
+/** The files of a package itself, relative to its folder. */
+function ownFiles(folder: string): string[] {
+  const names = readdirSync(folder).filter((name) => name !== "node_modules");
+  return names.flatMap((name) => filesOf(join(folder, name))).map((file) => relative(folder, file));
 }
 
 /** A folder in which npm has installed a package as it would on an architecture. Its optional dependencies have one version. */
@@ -482,10 +489,9 @@ function noBinary(name: string, { version }: Manifest, arch: Architecture): stri
   return `--package ${name}: ${name} ${version} has no binary for ${arch} with glibc: build on such a machine, or with --arch for another`;
 }
 
-/** The files of a package itself. Native code is left out if it is for other machines, or was compiled here though it is published. */
+/** What to pack of a package: no native code for other machines, and none that was compiled here where some is published. */
 function filesOfPackage(name: string, { folder, manifest }: Package, arch: Architecture): string[] {
-  const own = readdirSync(folder).filter((file) => file !== "node_modules");
-  const all = own.flatMap((file) => filesOf(join(folder, file))).map((file) => relative(folder, file));
+  const all = ownFiles(folder);
   const native = all.filter((file) => /\.(?:node|dylib|dll|so(?:\.[\d.]+)?)$/.test(file));
   const usable = native.filter((file) => runsOn(join(folder, file), arch));
   const addons = usable.filter((file) => file.endsWith(".node"));

@@ -157,6 +157,20 @@ test("of what is needed in two versions each dependant finds its own, and what a
   assert.deepEqual(packed, ["a/node_modules/b/package.json", "a/package.json", "b/package.json", "c/package.json", "peer/package.json"]);
 });
 
+test("of packages for one system each, those for musl are left out, though they do not say that they are", () => {
+  const platform = { os: ["linux"], cpu: ["arm64"] };
+  const project = createProject({
+    "handler.ts": usesBoth,
+    ...packageFiles("node_modules/a", { optionalDependencies: { "a-gnu": "1.0.0", "a-musl": "1.0.0", "a-other": "1.0.0" } }, { "index.js": "" }),
+    ...packageFiles("node_modules/a-gnu", platform, { "a.node": addon(machines.arm64) }),
+    ...packageFiles("node_modules/a-musl", platform, { "a.node": addon(machines.arm64, { text: "libc.musl-aarch64.so.1" }) }),
+    ...packageFiles("node_modules/b", {}, { "index.js": "" }),
+  });
+  const { status, stderr } = build(project, ["--no-zip", "--arch", "arm64", "--package", "a"]);
+  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+  assert.deepEqual(readdirSync(join(project, "dist/arm64/node_modules")).sort(), ["a", "a-gnu"]);
+});
+
 test("only native code for Linux with glibc is packed, what was published before what was compiled here, with a warning of a newer glibc", () => {
   const arm = machines.arm64;
   const project = createProject({
