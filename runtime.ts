@@ -1038,7 +1038,7 @@ function escaped(error: unknown): void {
   const wasInitializing = stage === "initializing";
   const isEnding = stage !== "serving" && !wasInitializing;
   if (isEnding || inFlight.size === 0) logError(undefined, error);
-  if (isEnding) return;
+  if (isEnding) return endIfAnswered();
   stage = wasInitializing ? "ended" : "failing";
   try {
     const owners = affected();
