@@ -317,7 +317,7 @@ export interface WebEnv<Event = unknown> {
  * @example header(headers, "Lambda-Runtime-Aws-Request-Id");
  */
 export function header(headers: Uint8Array, name: string): string | undefined {
-  return fieldValue(fieldLines(headers), name.toLowerCase());
+  return fieldValue(fieldLines(headers), name);
 }
 
 // ── Web events: what http makes of them ─────────────────────────────────────────────────────────────────────────────
@@ -651,11 +651,10 @@ const postTimeout = 30_000;
 /** An event, from when it was received until it is answered. */
 interface Invocation {
   id: string;
-  /** What was received, if it was: it tells what else belongs to the invocation, such as its tenant. */
-  event?: HttpResponse;
-  /** The header section of the event: the handler's from when it is called, as the body is. */
+  /** What the service said of it, if it came from there: its tenant, for one. */
+  fields?: FieldLines;
+  /** The header section of the event: the handler's from when it is called. */
   headers: Uint8Array;
-  body: Uint8Array;
   /** Lets the event loop run empty until the answer is posted: what it waits for meanwhile is the handler's. */
   unref?: () => void;
   /** Tells whoever waits for it what became of it. */
@@ -743,24 +742,33 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     if (next instanceof Error) return over(next);
     if (next.status === 410) return over();
     if (next.status !== 200) return over(new Error(`GET /invocation/next was answered ${summary(next)}`));
-    const id = fieldValue(next, "lambda-runtime-aws-request-id");
+    const id = fieldValue(next, "Lambda-Runtime-Aws-Request-Id");
     if (id === undefined) return over(new Error("GET /invocation/next was answered with an event that has no request id"));
-    const headers = headerSection(next);
     const body = contentOf(next);
-    invocation = { id, event: next, headers, body, unref: client.unref, post, answered: false, over: false, abandon: undefined, escaped: undefined, timer: undefined };
-    if (storage) return storage.run(invocation, invoke, handler, invocation);
-    const traceId = fieldValue(next, "lambda-runtime-trace-id"); // it belongs to the process, so only while one is served at a time
+    invocation = {
+      id,
+      fields: next,
+      headers: headerSection(next),
+      unref: client.unref,
+      post,
+      answered: false,
+      over: false,
+      abandon: undefined,
+      escaped: undefined,
+      timer: undefined,
+    };
+    if (storage) return storage.run(invocation, invoke, handler, invocation, body);
+    const traceId = fieldValue(next, "Lambda-Runtime-Trace-Id"); // it belongs to the process, so only while one is served at a time
     if (traceId !== undefined) env._X_AMZN_TRACE_ID = traceId;
     else if (env._X_AMZN_TRACE_ID !== undefined) delete env._X_AMZN_TRACE_ID;
-    invoke(handler, invocation);
+    invoke(handler, invocation, body);
   }
 
   function post(result: Outcome): void {
     outcome = result;
-    const { id, event } = invocation;
-    const invocationId = event && fieldBytes(event, "lambda-runtime-invocation-id");
+    const invocationId = invocation.fields && fieldBytes(invocation.fields, "Lambda-Runtime-Invocation-Id");
     const fields = invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
-    const path = `${runtimePath}/invocation/${encodeURIComponent(id)}`;
+    const path = `${runtimePath}/invocation/${encodeURIComponent(invocation.id)}`;
     if ("reply" in result) {
       const target = `${path}/response`;
       client.request({ method: "POST", target, fields: `${fields}Content-Type: application/json\r\n`, body: result.reply, timeout: postTimeout }, acknowledge);
@@ -833,13 +841,13 @@ function createStorage() {
 }
 
 /** Calls the handler, and answers at once if that has its reply at once. */
-function invoke(handler: RawHandler, invocation: Invocation): void {
+function invoke(handler: RawHandler, invocation: Invocation, body: Uint8Array): void {
   inFlight.add(invocation);
   if (stage !== "serving") return fail(invocation, bystander());
   let result: unknown;
   let isReply: boolean;
   try {
-    result = handler(invocation.headers, invocation.body);
+    result = handler(invocation.headers, body);
     isReply = typeof result === "string" || isBytes(result);
   } catch (error) {
     return fail(invocation, error);
@@ -1144,7 +1152,7 @@ async function registerForShutdown(authority: string, onShutdown: () => void | P
       body: '{"events":[]}',
       timeout: 1_000,
     });
-    const identifier = fieldValue(response, "lambda-extension-identifier");
+    const identifier = fieldValue(response, "Lambda-Extension-Identifier");
     if (response.status !== 200 || identifier === undefined) throw new Error(`it was answered ${summary(response)}`);
     void awaitExtensionEvent(client, identifier);
   } catch (error) {
@@ -1221,7 +1229,7 @@ async function serveLocally(handler: RawHandler): Promise<void> {
   const body = typeof event === "string" ? encode(event) : event;
   await Bun.sleep(0); // modules are loaded to their end before anything is served, as in Lambda
   stage = "serving";
-  invoke(handler, { id, headers, body, post: (outcome) => void print(outcome) });
+  invoke(handler, { id, headers, post: (outcome) => void print(outcome) }, body);
 }
 
 /** Prints a reply, a stream as it comes, and ends the process. What was thrown is in the log. */
@@ -1406,7 +1414,7 @@ function log(level: Level, invocation: Invocation | undefined, message: unknown,
   const requestId = invocation?.id;
   try {
     if (!isLogged(level)) return;
-    const tenantId = invocation?.event && fieldValue(invocation.event, "lambda-runtime-aws-tenant-id");
+    const tenantId = invocation?.fields && fieldValue(invocation.fields, "Lambda-Runtime-Aws-Tenant-Id");
     const event = { timestamp: new Date().toISOString(), level, requestId, tenantId };
     if (isLogOfJson()) return writeLine(descriptor, toJsonLine({ ...event, ...error, ...event }, message));
     const text = error ? toText(error) : `${message}`;
@@ -1667,9 +1675,8 @@ interface HttpRequest {
 
 interface HttpResponse extends FieldLines {
   status: number;
-  /** What was received: the field lines from `start` to `end`, and behind an empty line the body, unless that is apart. */
+  /** What was received: the head up to `end`, and behind an empty line the body, unless that is apart. */
   bytes: Buffer;
-  start: number;
   end: number;
   body: Uint8Array | undefined;
   /** Whether the connection can be used again, if it is still open. */
@@ -1720,9 +1727,10 @@ type Part = Uint8Array | string;
 interface Exchange {
   request: HttpRequest;
   /** The request as far as it is made, for as long as it can be sent again. */
-  message: Part[] | undefined;
-  /** What the socket has not taken yet. */
-  unsent: Part[];
+  message: readonly Part[] | undefined;
+  /** What is written, and how many of these parts the socket has taken. */
+  parts: readonly Part[];
+  sent: number;
   /** Whether there is more of the request to come. */
   open: boolean;
   resent: boolean;
@@ -1757,22 +1765,12 @@ function createHttpClient(authority: string): HttpClient {
     void Bun.connect({ hostname, port, socket: { open, connectError, data, drain, close } });
   }
 
-  function request(request: HttpRequest, done: Done): void {
-    start(request, serialize(authority, request), false, done);
-  }
-
-  function stream(request: HttpRequest, body: ChunkedBody, done: Done): void {
-    const { first, trailers } = body;
-    const head = toBytes(serializeHead(authority, request, "Transfer-Encoding: chunked\r\n"));
-    const message = [head, ...(first ? frame(first.slice()) : lastChunk(trailers))];
-    void finishBody(start(request, message, first !== undefined, done), body);
-  }
-
-  function start(request: HttpRequest, message: Part[], open: boolean, done: Done): Exchange {
+  function request(request: HttpRequest, done: Done, message = serialize(authority, request), open = false): Exchange {
     const current: Exchange = {
       request,
       message,
-      unsent: message.slice(),
+      parts: message,
+      sent: 0,
       open,
       resent: false,
       incoming: undefined,
@@ -1785,6 +1783,13 @@ function createHttpClient(authority: string): HttpClient {
     if (socket) begin(current);
     else reconnect(current);
     return current;
+  }
+
+  function stream(made: HttpRequest, body: ChunkedBody, done: Done): void {
+    const { first, trailers } = body;
+    const head = toBytes(serializeHead(authority, made, "Transfer-Encoding: chunked\r\n"));
+    const message = [head, ...(first ? frame(first.slice()) : lastChunk(trailers))];
+    void finishBody(request(made, done, message, first !== undefined), body);
   }
 
   function begin(current: Exchange): void {
@@ -1805,15 +1810,16 @@ function createHttpClient(authority: string): HttpClient {
 
   /** Writes what the socket takes; the rest waits until it drains. */
   function send(current: Exchange): void {
-    const { unsent } = current;
-    for (let part = unsent[0]; part !== undefined; part = unsent[0]) {
+    for (const { parts } = current; current.sent < parts.length; current.sent++) {
+      const part = parts[current.sent]!;
       if (part.length === 0) return fail(current, cutError("the memory of its body was taken away while it was sent"));
       const taken = socket ? socket.write(part) : -1;
       if (taken < part.length) {
-        if (taken > 0) unsent[0] = typeof part === "string" ? part.slice(taken) : part.subarray(taken);
+        const rest = typeof part === "string" ? part.slice(taken) : part.subarray(taken);
+        if (taken > 0) current.parts = [rest, ...parts.slice(current.sent + 1)];
+        if (taken > 0) current.sent = 0;
         return;
       }
-      unsent.shift();
     }
     if (current.early) complete(current, current.early);
     else if (current.wake) current.wake();
@@ -1832,12 +1838,18 @@ function createHttpClient(authority: string): HttpClient {
   function open(opened: Bun.Socket<undefined>): void {
     socket = opened;
     if (!isHeld) opened.unref();
-    whenOpen?.();
+    goOn();
+  }
+
+  function goOn(failure?: Error): void {
+    const done = whenOpen;
+    whenOpen = undefined;
+    done?.(failure);
   }
 
   function connectError(_: unknown, cause: Error & { code?: string }): void {
     const isReset = cause.code === "ECONNRESET"; // it was there, and is already broken: what a request finds is no connection
-    whenOpen?.(isReset ? undefined : new Error(`cannot connect to ${authority}: ${cause.message} (${cause.code})`, { cause }));
+    goOn(isReset ? undefined : new Error(`cannot connect to ${authority}: ${cause.message} (${cause.code})`, { cause }));
   }
 
   function data(from: Bun.Socket<undefined>, piece: Buffer): void {
@@ -1872,13 +1884,14 @@ function createHttpClient(authority: string): HttpClient {
       return fail(current, error as Error);
     }
     if (!response) return;
-    if (current.unsent.length > 0 && !current.open && response.status < 300) current.early = response; // the rest is sent all the same
+    if (current.sent === current.parts.length && !current.open && response.persistent) finish(current, response);
+    else if (isUnsent(current) && !current.open && response.status < 300) current.early = response; // the rest is sent all the same
     else complete(current, response);
   }
 
   function complete(current: Exchange, response: HttpResponse): void {
     response.cut = current.open;
-    if (!response.persistent || current.open || current.unsent.length > 0) disconnect();
+    if (!response.persistent || current.open || isUnsent(current)) disconnect();
     finish(current, response);
   }
 
@@ -1905,7 +1918,8 @@ function createHttpClient(authority: string): HttpClient {
     if (!message) return fail(current, cutError("the connection broke after its first chunk was sent"));
     if (resent) return fail(current, new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`));
     if (current.timer) clearTimeout(current.timer);
-    current.unsent = message.slice();
+    current.parts = message;
+    current.sent = 0;
     current.resent = true;
     exchange = undefined;
     reconnect(current);
@@ -1925,7 +1939,7 @@ function createHttpClient(authority: string): HttpClient {
 
     while (current.open && !current.over) {
       const woken = new Promise<void>((resolve) => (current.wake = resolve));
-      if (current.unsent.length > 0) {
+      if (isUnsent(current)) {
         await woken;
       } else if (!isMade) {
         hold(false);
@@ -1942,9 +1956,9 @@ function createHttpClient(authority: string): HttpClient {
 
   /** Adds to a request. One of which more than the first chunk is sent cannot be sent again. */
   function extend(current: Exchange, parts: Part[], open: boolean): void {
-    current.unsent.push(...parts);
-    if (open) current.message = undefined;
-    else current.message?.push(...parts);
+    current.parts = parts;
+    current.sent = 0;
+    current.message = open ? undefined : current.message?.concat(parts);
     current.open = open;
     begin(current);
   }
@@ -1962,6 +1976,10 @@ function createHttpClient(authority: string): HttpClient {
   }
 
   return { connect, request, stream, unref: () => hold(false) };
+}
+
+function isUnsent({ parts, sent }: Exchange): boolean {
+  return sent < parts.length;
 }
 
 function cutError(message: string): RequestError {
@@ -2031,22 +2049,18 @@ function plainView({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
 // The parser is a function of what was received so far, which says "not yet" and is called again when more has come. Only a
 // body is not looked at again: it is gathered as it comes, unless it is there whole, and then it is a view of what came.
 
-/** The response that bytes are, if it is as nearly every one: there whole, and delimited by one `Content-Length` and nothing else. */
+/**
+ * The response that bytes are, if it is as nearly every one: in ASCII, there whole, and delimited by one `Content-Length` and
+ * nothing else. One regular expression sees all of that, since what is done in JavaScript is dear until it is compiled.
+ */
 function parseWhole(bytes: Buffer): HttpResponse | undefined {
   const end = bytes.indexOf("\r\n\r\n") + 2;
   if (end < 2 || end + 2 > limits.headerSection) return undefined;
   const text = bytes.toString("latin1", 0, end);
-  const lowerCase = text.toLowerCase();
-  const status = +text.slice(9, 12);
-  const at = lowerCase.indexOf("\ncontent-length:");
-  const isUsual =
-    lowerCase.startsWith(`\ncontent-length: ${bytes.length - end - 2}\r`, at) &&
-    lowerCase.indexOf("\ncontent-length:", at + 1) < 0 &&
-    lowerCase.indexOf("\ntransfer-encoding:") < 0 &&
-    lowerCase.indexOf("\nconnection:") < 0 &&
-    text.startsWith("HTTP/1.1 ") && status >= 200 && status !== 204 && status !== 304 && isHead(text);
-  if (!isUsual) return undefined;
-  return { status, bytes, start: text.indexOf("\n") + 1, end, body: undefined, text, lowerCase, persistent: true, resent: false, cut: false };
+  const match =
+    /^HTTP\/1\.1 (20[0-3]|[45]\d\d)(?: [\t -~]*)?\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*content-length:[ \t]*(\d{1,7})[ \t]*\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*$/i.exec(text);
+  if (!match || end + 2 + +match[2]! !== bytes.length) return undefined;
+  return { status: +match[1]!, bytes, end, body: undefined, text, lowerCase: "", isAscii: true, persistent: true, resent: false, cut: false };
 }
 
 /** What was received of a response: `bytes` from `at` on are still to be read. */
@@ -2109,8 +2123,7 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
     if (status === 101) throw malformed("101: nobody asked for another protocol");
     const lowerCase = text.toLowerCase();
     const persistent = readFraming(incoming, lowerCase);
-    const start = at + text.indexOf("\n") + 1;
-    if (status >= 200) return { status, bytes, start, end: at + text.length, body: undefined, text, lowerCase, persistent, resent: false, cut: false };
+    if (status >= 200) return { status, bytes, end: at + text.length, body: undefined, text, lowerCase, isAscii: false, persistent, resent: false, cut: false };
   }
   throw malformed(`more than ${limits.interim} interim responses`);
 }
@@ -2162,7 +2175,7 @@ function takeBytes(incoming: Incoming, length: number): Uint8Array | undefined {
   const { bytes, at, gathered, filled } = incoming;
   const end = Math.min(at + length - filled, bytes.length);
   incoming.at = end;
-  if (!gathered && end - at === length) return viewOf(bytes, at, end);
+  if (!gathered && end - at === length) return new Uint8Array(bytes.buffer, bytes.byteOffset + at, length);
   const target = (incoming.gathered ??= new Uint8Array(length));
   target.set(bytes.subarray(at, end), filled);
   incoming.filled += end - at;
@@ -2244,18 +2257,16 @@ function takeLines(incoming: Incoming, what: string, limit: number): string | un
   return undefined;
 }
 
+// Both as handlers get them: no `Buffer`, whose `slice` is no copy.
+
 /** Every field line of a response with its CRLF. */
-function headerSection({ bytes, start, end }: HttpResponse): Uint8Array {
-  return viewOf(bytes, start, end);
+function headerSection({ bytes: { buffer, byteOffset }, end, text }: HttpResponse): Uint8Array {
+  const length = text.length - text.indexOf("\n") - 1;
+  return new Uint8Array(buffer, byteOffset + end - length, length);
 }
 
-function contentOf({ body, bytes, end }: HttpResponse): Uint8Array {
-  return body ?? viewOf(bytes, end + "\r\n".length, bytes.length);
-}
-
-/** Bytes as a handler gets them: no `Buffer`, whose `slice` is no copy. */
-function viewOf({ buffer, byteOffset }: Buffer, start: number, end: number): Uint8Array {
-  return new Uint8Array(buffer, byteOffset + start, end - start);
+function contentOf({ body, bytes: { buffer, byteOffset, length }, end }: HttpResponse): Uint8Array {
+  return body ?? new Uint8Array(buffer, byteOffset + end + 2, length - end - 2); // behind the empty line
 }
 
 function malformed(what: string): Error {
@@ -2294,28 +2305,32 @@ function hasBareLineFeed(text: string): boolean {
   return /(?:^|[^\r])\n/.test(text);
 }
 
-/** Field lines behind at least one line feed, and the same in lower case, to look names up in. */
+/** Field lines behind at least one line feed; the same in lower case, once it is needed; and whether all of it is known to be ASCII. */
 interface FieldLines {
   text: string;
   lowerCase: string;
+  isAscii: boolean;
 }
 
 /** The field lines of a header section. */
 function fieldLines({ buffer, byteOffset, byteLength }: Uint8Array): FieldLines {
-  const text = `\n${Buffer.from(buffer, byteOffset, byteLength).toString("latin1")}`;
-  return { text, lowerCase: text.toLowerCase() };
+  return { text: `\n${Buffer.from(buffer, byteOffset, byteLength).toString("latin1")}`, lowerCase: "", isAscii: false };
 }
 
-/** The value of the first field line of that name, which is in lower case; `undefined` if it is absent or empty. */
-function fieldBytes({ text, lowerCase }: FieldLines, name: string): string | undefined {
-  const at = lowerCase.indexOf(`\n${name}:`);
-  return at < 0 ? undefined : valueAt(text, at + name.length + 2) || undefined;
-}
-
-/** The same, read as UTF-8. */
+/** The value of the first field line of that name, read as UTF-8; `undefined` if it is absent or empty. */
 function fieldValue(lines: FieldLines, name: string): string | undefined {
+  const { text, isAscii } = lines;
+  const at = isAscii ? text.indexOf(`\n${name}:`) : -1; // as it is nearly always spelled
+  if (at >= 0) return text.slice(at + name.length + 2, text.indexOf("\r", at)).trim() || undefined;
   const value = fieldBytes(lines, name);
-  return value === undefined || isAscii(value) ? value : decode(toBytes(value));
+  return value === undefined ? undefined : decode(toBytes(value));
+}
+
+/** The same in any case, a character for a byte. */
+function fieldBytes(lines: FieldLines, name: string): string | undefined {
+  lines.lowerCase ||= lines.text.toLowerCase();
+  const at = lines.lowerCase.indexOf(`\n${name.toLowerCase()}:`);
+  return at < 0 ? undefined : valueAt(lines.text, at + name.length + 2) || undefined;
 }
 
 /** The members of a list, from all field lines of that name, if there are any. @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1 */

@@ -220,7 +220,7 @@ for (const [name, expected] of [["much text", /"xxx/], ["many members", /\[\s*0,
 test("a stack ends where the runtime calls the handler", async () => {
   const { report: reported, log } = await detailed("throw", "a cause");
   const { stackTrace } = reported as { stackTrace: string[] };
-  assert.deepEqual(stackTrace.map((frame) => /[^/(]+\.ts/.exec(frame)?.[0]), ["details.ts"]);
+  assert.deepEqual(new Set(stackTrace.map((frame) => /[^/(]+\.ts/.exec(frame)?.[0])), new Set(["details.ts"]));
   assert.doesNotMatch(log, /runtime\.ts/);
 });
 
