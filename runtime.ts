@@ -728,7 +728,7 @@ function over(failure?: unknown): void {
  */
 function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: Error, invocation?: Invocation) => void): void {
   let invocation: Invocation;
-  let outcome: Outcome;
+  let outcome: Outcome | undefined;
   client.connect(askForEvent);
 
   function askForEvent(failure?: Error): void {
@@ -745,6 +745,7 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     const id = fieldValue(next, "Lambda-Runtime-Aws-Request-Id");
     if (id === undefined) return over(new Error("GET /invocation/next was answered with an event that has no request id"));
     const body = contentOf(next);
+    next.body = undefined; // it is the handler's: nothing here keeps it
     invocation = {
       id,
       fields: next,
@@ -783,8 +784,9 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     invocation.over = true;
     inFlight.delete(invocation);
     if (invocation.timer) clearTimeout(invocation.timer);
-    const isTaken = "status" in result && result.status === 202 && "reply" in outcome;
-    const failure = isTaken ? undefined : judge(invocation, outcome, result);
+    const isTaken = "status" in result && result.status === 202 && "reply" in outcome!;
+    const failure = isTaken ? undefined : judge(invocation, outcome!, result);
+    outcome = undefined; // nothing holds a reply while the next event comes
     if (failure) over(failure, invocation);
     else askForEvent();
   }
