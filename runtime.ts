@@ -1,5 +1,5 @@
 /**
- * bunstrap 0.1.0: an AWS Lambda custom runtime in one file, for Bun.
+ * bunstrap 0.2.0: an AWS Lambda custom runtime in one file, for Bun.
  *
  * ```ts
  * import { json, run } from "./runtime.ts";  // first, so that whatever fails to load after it is reported
@@ -16,7 +16,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-const version = "0.1.0";
+const version = "0.2.0";
 
 /** What a handler may overwrite, as it was before the handler was loaded. */
 const { parse, stringify } = JSON;

@@ -25,7 +25,7 @@ test("a stream is a chunked POST with the streaming response mode, and the trail
   const reply = await sandbox.api.request("POST", "/invocation/1/response");
   assert.equal(
     reply.raw.toString(),
-    `POST /2018-06-01/runtime/invocation/1/response HTTP/1.1\r\nHost: ${sandbox.api.address}\r\nUser-Agent: bunstrap/0.1.0\r\n` +
+    `POST /2018-06-01/runtime/invocation/1/response HTTP/1.1\r\nHost: ${sandbox.api.address}\r\nUser-Agent: bunstrap/0.2.0\r\n` +
       "Content-Type: application/octet-stream\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n" +
       "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\nTransfer-Encoding: chunked\r\n\r\n" +
       "2\r\n1\n\r\n2\r\n2\n\r\n0\r\n\r\n",
