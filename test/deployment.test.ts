@@ -1,7 +1,7 @@
 /** What the README says of deployment: each template is parsed, and the names in it are compared with what build.sh writes. */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { before, test } from "node:test";
 import { blocks, commands, createProject } from "./readme.ts";
 
@@ -73,7 +73,7 @@ function assertGivesZip(options: Record<string, string | undefined>): void {
 
 test("AWS CLI: the function is created from, and updated with, a zip that the build writes, for its architecture", () => {
   const [create = "", ...images] = callsOf("aws lambda create-function");
-  const [update = "", ...more] = callsOf("aws lambda update-function-code");
+  const [update = "", throughBucket = "", ...more] = callsOf("aws lambda update-function-code");
   assert.deepEqual([images.length, more.length], [1, 0]);
   const { runtime, handler, role, environment, ...options } = optionsOf(create);
   assert.equal(environment, "Variables={MIMALLOC_SCAVENGER=0}");
@@ -82,6 +82,11 @@ test("AWS CLI: the function is created from, and updated with, a zip that the bu
   assert.equal(runtime, "provided.al2023");
   assert.equal(handler, "bootstrap");
   assert.match(role ?? "", /^arn:aws:iam::\d{12}:role\//);
+
+  const [, zip = "", bucket = ""] = /^aws s3 cp (\S+) s3:\/\/(\S+)\/$/.exec(callsOf("aws s3")[0] ?? "") ?? [];
+  const { "s3-bucket": from, "s3-key": key, ...others } = optionsOf(throughBucket);
+  assertGivesZip({ ...others, "zip-file": `fileb://${zip}` });
+  assert.deepEqual([from, key], [bucket, basename(zip)]);
 });
 
 interface SamTemplate {

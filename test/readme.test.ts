@@ -31,12 +31,25 @@ test("the first handler runs from source as the README says", () => {
   assert.equal(sh(command).stdout, '{"message":"Hello, Ada!"}');
 });
 
+test("the contents name every section in its order, and every link within the README leads somewhere", () => {
+  const links = [...readme.matchAll(/\]\(#(.+?)\)/g)].map(([, anchor = ""]) => anchor);
+  const titles = [...readme.matchAll(/^## (?!License)(.+)$/gm)].map(([, title = ""]) => title);
+  const sections = titles.map((title) => title.toLowerCase().replaceAll(/[^\w -]/g, "").replaceAll(" ", "-"));
+  assert.deepEqual(links.slice(0, sections.length), sections);
+  const anchors = [...readme.matchAll(/<a id="(.+?)">/g)].map(([, anchor = ""]) => anchor);
+  for (const link of links) assert.ok([...sections, ...anchors].includes(link), link);
+});
+
+const batch = JSON.stringify({ Records: [1, -1, 2].map((id, index) => ({ messageId: "abc"[index], body: JSON.stringify({ id }) })) });
+
 test("every snippet serves the event that its text or its types name", () => {
   for (const [file, event, reply] of [
     ["snippet-1.ts", "any bytes", "any bytes"],
     ["snippet-3.ts", "GET /?name=Ada", '"body":"{\\"message\\":\\"Hello, Ada!\\"}"'],
     ["snippet-4.ts", '{"from":2}', "2\n1\n"],
     ["main.ts", '{"name":"Ada"}', '{"message":"Hello, Ada!"}'],
+    ["server.ts", "GET /path?query", '"body":"You asked for /path?query"'],
+    ["batch.ts", batch, '{"batchItemFailures":[{"itemIdentifier":"b"}]}'],
   ] as const) {
     const { status, stdout, stderr } = sh(`bun ${file} '${event}'`);
     assert.equal(status, 0, stderr);
@@ -67,6 +80,29 @@ test("the application is served as the README says, by bun --hot and as a functi
     server.kill();
   }
   assert.match(sh("bun web.ts 'GET /?name=Ada'").stdout, /Hello, Ada!/);
+});
+
+test("the secret is asked for as the extension wants it, and what it answers otherwise is an error", async () => {
+  await using extension = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch({ url, headers }) {
+      const { pathname, searchParams } = new URL(url);
+      assert.equal(pathname, "/secretsmanager/get");
+      assert.equal(searchParams.get("secretId"), "database");
+      if (headers.get("X-Aws-Parameters-Secrets-Token") !== "token") return new Response("no token", { status: 401 });
+      return Response.json({ Name: "database", SecretString: "12345678" });
+    },
+  });
+  async function ask(token: string): Promise<string[]> {
+    const env = { PATH: path(), AWS_SESSION_TOKEN: token, PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: String(extension.port) };
+    const { stdout, stderr } = Bun.spawn(["bun", "secret.ts", "{}"], { cwd: directory, env, stdout: "pipe", stderr: "pipe" });
+    return Promise.all([stdout.text(), stderr.text()]);
+  }
+  assert.deepEqual(await ask("token"), ['"The password has 8 characters."', ""]);
+  const [reply, error = ""] = await ask("another");
+  assert.equal(reply, "");
+  assert.match(error, /the secret database was answered 401 no token/);
 });
 
 test("the options of bun that the README names are ones that it has", () => {
