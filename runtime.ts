@@ -209,8 +209,7 @@ const largestConcurrency = 10_000;
  * UTF-8 is reported as `Runtime.UnmarshalError`, a result that cannot be JSON as `Runtime.MarshalError`. A result that is
  * async-iterable, or whose `body` is, is a stream and not JSON: {@link Reply}.
  *
- * @param handler May also be typed with the `Handler` of `@types/aws-lambda`. There are no callbacks, so what comes
- *   after the context is a function that throws.
+ * @param handler May also be typed with the `Handler` of `@types/aws-lambda`, but is called without a callback, as by Node.js 24.
  * @throws {TypeError} if it is not a function.
  * @example run(json(async (event: { id: number }, context) => ({ id: event.id, request: context.awsRequestId })));
  */
@@ -723,8 +722,12 @@ function over(failure?: unknown): void {
 }
 
 /**
- * Serves one event after the other, over one connection: asks for it, receives it, invokes the handler, posts the reply, has
- * it acknowledged, and asks for the next. Each step calls the next one: nothing is awaited that is there.
+ * Serves one event after the other, over one connection. Each step calls the next, and nothing is awaited that is there:
+ *
+ * - `askForEvent` sends `GET /next`: in the HTTP client, `request`, `serialize`, `begin`, `send`;
+ * - `receiveEvent` has its response: `data`, `advance`, `parseWhole`, `finish`;
+ * - `invoke` calls the handler, and `answer`s at once or, after `settle`, when what was promised is there;
+ * - `post` sends the reply as the first request was, and `acknowledge` has the service's answer; and again.
  *
  * @param over Called once: when there are no more events, or with what has failed, and with whose answer it was.
  */
