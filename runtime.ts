@@ -888,17 +888,17 @@ async function settle(invocation: Invocation, promised: unknown): Promise<void> 
   invocation.unref?.();
   invocation.abandon = () => {}; // what it settles to from then on is ignored
   try {
-    outcome = await toOutcome(invocation, await promised);
+    const reply = await promised;
+    outcome = isBytes(reply) ? { reply } : { stream: await toStream(invocation, reply) };
   } catch (error) {
     return fail(invocation, error);
   }
   answer(invocation, outcome);
 }
 
-async function toOutcome(invocation: Invocation, reply: unknown): Promise<Outcome> {
-  if (isBytes(reply)) return { reply };
+function toStream(invocation: Invocation, reply: unknown): Promise<OpenStream> {
   const streamed = asStreamed(reply);
-  if (streamed) return { stream: await openStream(invocation, streamed) };
+  if (streamed) return openStream(invocation, streamed);
   const hint = "a raw handler returns a Uint8Array, a string or a stream of them";
   throw marshalError(`the reply is ${kindOf(reply)}: ${hint}; to return a value, use run(json(handler))`);
 }
@@ -907,14 +907,17 @@ async function toOutcome(invocation: Invocation, reply: unknown): Promise<Outcom
 function isBytes(value: unknown): value is Bytes {
   if (typeof value === "string") return true;
   if (!(value instanceof Uint8Array)) return false;
-  const isPlain = ArrayBuffer.isView(value) && Object.getPrototypeOf(value) === Uint8Array.prototype;
-  if (!isPlain && !hasTrueLength(value)) throw marshalError("a Uint8Array was returned that is none: a Proxy, an object made from the prototype, or one with a length of its own");
+  const kinds = "a Proxy, an object made from the prototype, or one with a length or a buffer of its own";
+  if (!attempt(() => isGenuine(value), false)) throw marshalError(`a Uint8Array was returned that is none: ${kinds}`);
   if (value.length === 0 && !attempt(() => [value.at(0)], undefined)) throw marshalError("a Uint8Array was returned whose memory is gone: it was transferred, or a WebAssembly memory has grown");
   return true;
 }
 
-function hasTrueLength(value: Uint8Array): boolean {
-  return ArrayBuffer.isView(value) && Buffer.byteLength(value) === value.length;
+/** Whether an array is as long for whoever asks it as it is. */
+function isGenuine(array: Uint8Array): boolean {
+  const { length } = array;
+  if (!ArrayBuffer.isView(array) || plainView(array).length !== length) return false;
+  return Object.getPrototypeOf(array) === Uint8Array.prototype || Buffer.byteLength(array) === length;
 }
 
 /** Reports the error of an invocation, unless it has been answered. */
@@ -1745,7 +1748,7 @@ interface ChunkedBody {
   cancel(): void;
 }
 
-/** What is written to the socket: bytes, or a string in ASCII. None is empty. */
+/** What is written to the socket: bytes, or a string in ASCII. None is empty, unless its memory is gone. */
 type Part = Uint8Array | string;
 
 /** A request until its `done` is called. */
@@ -1813,7 +1816,7 @@ function createHttpClient(authority: string): HttpClient {
   function stream(made: HttpRequest, body: ChunkedBody, done: Done): void {
     const { first, trailers } = body;
     const head = toBytes(serializeHead(authority, made, "Transfer-Encoding: chunked\r\n"));
-    const message = [head, ...(first ? frame(first.slice()) : lastChunk(trailers))];
+    const message = [head, ...(first ? frame(plainView(first).slice()) : lastChunk(trailers))];
     void finishBody(request(made, done, message, first !== undefined), body);
   }
 
@@ -1829,7 +1832,7 @@ function createHttpClient(authority: string): HttpClient {
     connect((failure) => {
       if (failure) return finish(current, failure);
       begin(current);
-      if (!socket) broken(current); // it was reset as it opened
+      if (!socket && !current.over) broken(current); // it was reset as it opened
     });
   }
 
@@ -2058,6 +2061,7 @@ function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array {
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
 function frame(chunk: Uint8Array): Part[] {
+  if (chunk.length === 0) return [plainView(chunk)]; // its memory is gone, so that sending it fails
   const sizeLine = `${chunk.length.toString(16)}\r\n`;
   if (chunk.length > largestCopiedBody) return [sizeLine, plainView(chunk), "\r\n"];
   return [concatenate(concatenate(encode(sizeLine), chunk), encode("\r\n"))];
@@ -2069,7 +2073,7 @@ function lastChunk(trailers: string): Part[] {
 
 /** The same bytes without what a subclass makes of them. When their memory is detached or shrunk, it is seen to have none. */
 function plainView({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
+  return (buffer as ArrayBuffer).detached ? new Uint8Array(0) : new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 // The parser is a function of what was received so far, which says "not yet" and is called again when more has come. Only a
