@@ -77,8 +77,8 @@ const streams: Record<string, (argument: number) => unknown> = {
       for (const letter of "AB") {
         buffer.fill(letter.charCodeAt(0));
         yield buffer;
-        await Bun.sleep(50);
         buffer.fill(0);
+        await Bun.sleep(50);
       }
     })(),
   "throws later": (before) =>
