@@ -1919,7 +1919,8 @@ function createHttpClient(authority: string): HttpClient {
 
   function complete(current: Exchange, response: HttpResponse): void {
     response.cut = current.open;
-    if (!response.persistent || current.open || isUnsent(current)) disconnect();
+    if (current.open || isUnsent(current)) disconnect();
+    else if (!response.persistent) disconnect("end"); // what the server has not read yet, it still can
     finish(current, response);
   }
 
@@ -1991,10 +1992,11 @@ function createHttpClient(authority: string): HttpClient {
     begin(current);
   }
 
-  function disconnect(): void {
+  function disconnect(how: "terminate" | "end" = "terminate"): void {
     const discarded = socket;
     socket = undefined;
-    discarded?.terminate();
+    discarded?.unref();
+    discarded?.[how]();
   }
 
   function hold(isToBeHeld: boolean): void {

@@ -132,6 +132,45 @@ test("an event of HTTP/1.0 is served, and its connection is not used again", asy
   assert.equal(sandbox.api.connections.length, 2);
 });
 
+test("an event of HTTP/1.0 with a transfer coding is served, and its connection is not used again, though it is kept alive", async () => {
+  await using sandbox = await Sandbox.start("echo");
+  const fields = "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n";
+  await echoes(sandbox, [head(fields).replace("1.1", "1.0") + "2\r\n{}\r\n0\r\n\r\n"], Buffer.from("{}"));
+  assert.equal(sandbox.api.connections.length, 2);
+});
+
+for (const value of ["chunked,", ",chunked", ", chunked ,, ", "\t, CHUNKED"]) {
+  test(`Transfer-Encoding ${JSON.stringify(value)} is chunked: the empty members of a list do not count`, async () => {
+    await using sandbox = await Sandbox.start("echo");
+    await echoes(sandbox, [head(`Transfer-Encoding: ${value}\r\n`) + "2\r\n{}\r\n0\r\n\r\n"], Buffer.from("{}"));
+    assert.equal(sandbox.api.connections.length, 1);
+  });
+}
+
+/** Field lines that fill a header section to its limit, 64 KiB with what every event has. */
+const filling = (line: string) => line.repeat(Math.floor((65_536 - 200) / line.length));
+
+for (const [kind, fields] of [
+  ["10,000 field lines without a value", filling("a:\r\n")],
+  ["10,000 field lines of three letters", filling("a: b\r\n")],
+  ["white space", filling(`a:${" \t".repeat(100)}\r\n`)],
+  ["one field line", `a: ${"b".repeat(65_000)}\r\n`],
+  ["one field name", `${"a".repeat(65_000)}: b\r\n`],
+  ["names that nearly frame it", filling("content-lengt: 1\r\ntransfer-encodin: x\r\nconnectio: close\r\n")],
+] as const) {
+  test(`an event with 64 KiB of ${kind} in its header section is served over the same connection, whatever its framing`, async () => {
+    await using sandbox = await Sandbox.start("echo");
+    for (const order of [`Content-Length: 2\r\n${fields}`, `${fields}Content-Length: 2\r\n`]) {
+      const bytes = head(order) + "{}";
+      await echoes(sandbox, [bytes], Buffer.from("{}"));
+      await echoes(sandbox, [bytes.slice(0, 40_000), bytes.slice(40_000)], Buffer.from("{}"));
+    }
+    await echoes(sandbox, [head(`${fields}Transfer-Encoding: chunked\r\n`) + "2\r\n{}\r\n0\r\n\r\n"], Buffer.from("{}"));
+    await echoes(sandbox, [head("Transfer-Encoding: chunked\r\n") + `2\r\n{}\r\n0\r\n${fields}\r\n`], Buffer.from("{}"));
+    assert.equal(sandbox.api.connections.length, 1);
+  });
+}
+
 test("a connection of HTTP/1.0 that is kept alive is used again", async () => {
   await using sandbox = await Sandbox.start("echo");
   const fields = "Connection: Keep-Alive\r\nContent-Length: 2\r\n";
@@ -237,6 +276,9 @@ for (const [kind, bytes, complaint] of [
   ["a field line without end", `HTTP/1.1 200 OK\r\n${"A".repeat(100_000)}`, /header section of more than 65536 bytes/],
   ["a chunk-size line without end", `${head("Transfer-Encoding: chunked\r\n")}1;${"x".repeat(5_000)}`, /chunk-size line of more than 4096 bytes/],
   ["trailers without end", `${head("Transfer-Encoding: chunked\r\n")}0\r\n${"A: b\r\n".repeat(20_000)}`, /trailer section of more than 65536 bytes/],
+  ["64 KiB of field lines of which the last is none", head(`${"a:\r\n".repeat(16_000)}b\r\n`), /field line "b"/],
+  ["another protocol", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", /malformed response: 101: nobody asked for another protocol/],
+  ["no member in its transfer coding", head("Transfer-Encoding: ,\r\n"), /Transfer-Encoding ","/],
   ["interim responses without end", "HTTP/1.1 100 Continue\r\n\r\n".repeat(1_000), /more than 100 interim responses/],
 ] as const) {
   test(`a response with ${kind} ends the process with a message`, () => refuses(bytes, complaint));
