@@ -1075,13 +1075,13 @@ function end(status: number): void {
 function escaped(error: unknown): void {
   const wasInitializing = stage === "initializing";
   const isEnding = stage !== "serving" && !wasInitializing;
-  if (isEnding || inFlight.size === 0) logError(undefined, error);
+  const owner = isEnding ? undefined : current();
+  if (!owner || !inFlight.has(owner)) logError(owner, error);
   if (isEnding) return endIfAnswered();
   stage = wasInitializing ? "ended" : "failing";
   try {
-    const owners = affected();
     if (wasInitializing) return runtimeApi ? void postInitError(runtimeApi, error) : end(1);
-    for (const invocation of inFlight) giveUp(invocation, owners.includes(invocation) ? error : bystander());
+    for (const invocation of inFlight) giveUp(invocation, invocation === owner ? error : bystander(owner ? undefined : nobodysError));
     endIfAnswered();
   } catch (failure) {
     logError(undefined, error); // the handler has overwritten what its invocation would be told with
@@ -1097,21 +1097,16 @@ function endIfAnswered(): void {
   end(1);
 }
 
-/** The error of an invocation that is given up on for a reason that is not its own. */
-function bystander(): Error {
-  return runtimeError("Runtime.ExitError", "the process ends before this invocation was answered, for a reason that is not its own");
+/** The error of an invocation that ends with the process. It tells nothing of why: that may be another tenant's. */
+function bystander(reason = "for a reason that is not its own"): Error {
+  return runtimeError("Runtime.ExitError", `the process ends before this invocation was answered, ${reason}`);
 }
 
-/** The invocations that something has happened to: the one that the code that runs belongs to, or else any in flight. */
-function affected(): (Invocation | undefined)[] {
-  const invocation = current();
-  return invocation || inFlight.size === 0 ? [invocation] : Array.from(inFlight);
-}
+const nobodysError = "since an error has escaped, from it or from another invocation: whose it is nobody knows, and only the log has it";
 
-/** The invocation that the code that runs belongs to, as far as it is known. */
+/** The invocation that the code that runs belongs to, as far as it is known. It may have been answered. */
 function current(): Invocation | undefined {
-  const invocation = storage ? storage.getStore() : inFlight.size === 1 ? inFlight.values().next().value : undefined;
-  return invocation && inFlight.has(invocation) ? invocation : undefined;
+  return storage ? storage.getStore() : inFlight.values().next().value;
 }
 
 /** Answers an invocation whose handler has no say any more. A stream on its way has the error in its trailers. */
@@ -1160,7 +1155,7 @@ function refuseExit(status: number): void {
   const when = isInvoking ? "in the middle of an invocation" : otherwise;
   process.exitCode = status || 1;
   const error = runtimeError("Runtime.ExitError", `process.exit was called ${when}, with status ${status}`);
-  for (const invocation of affected()) logError(invocation, error);
+  logError(current(), error);
 }
 
 /** How long `onShutdown` may take, in ms: about 50 ms less than what the service gives. */

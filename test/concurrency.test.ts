@@ -162,21 +162,84 @@ test("a loop that is told 410 stops, and the others finish what they are at befo
   assert.equal(stderr, "");
 });
 
-test("an error that escapes from nobody knows which invocation is reported as that of each, and ends the process", async () => {
+/** Accepts the error reports of the invocations given, and returns them. */
+async function reports(sandbox: Sandbox, ...ids: string[]): Promise<Record<string, string>[]> {
+  const requests: ReceivedRequest[] = [];
+  while (requests.length < ids.length) requests.push(await sandbox.api.anyRequest());
+  requests.sort((a, b) => (a.target < b.target ? -1 : 1));
+  assert.deepEqual(requests.map(({ target }) => target), ids.map((id) => `/2018-06-01/runtime/invocation/${id}/error`));
+  for (const request of requests) {
+    if (request.headers.get("lambda-runtime-function-error-type") === "Runtime.ExitError") assert.doesNotMatch(request.raw.toString(), /secret|fail|interleaved/);
+    await request.send(accepted);
+  }
+  return requests.map(({ body }) => JSON.parse(body.toString()));
+}
+
+test("an error that escapes from nobody knows which invocation is logged once, as nobody's, and each is told only that one has", async () => {
   const [sandbox, first, second, third] = await startLoops(3);
   await using _ = sandbox;
   await send(first, "1", { wait: 5_000, text: "" });
-  await send(second, "2", { wait: 50, text: "rejected", then: "reject" });
-  const reports = [await sandbox.api.anyRequest(), await sandbox.api.anyRequest()];
-  assert.deepEqual(reports.map(({ target }) => target).sort(), [1, 2].map((id) => `/2018-06-01/runtime/invocation/${id}/error`));
-  for (const report of reports) {
-    assert.equal(JSON.parse(report.body.toString()).errorMessage, "rejected");
-    await report.send(accepted);
+  await send(second, "2", { wait: 50, text: "secret", then: "reject" });
+  for (const { errorType, errorMessage } of await reports(sandbox, "1", "2")) {
+    assert.equal(errorType, "Runtime.ExitError");
+    assert.match(errorMessage ?? "", /an error has escaped/);
   }
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 1);
-  assert.deepEqual(logged(stderr).map(({ requestId, errorMessage }) => [requestId, errorMessage]), [["1", "rejected"], ["2", "rejected"]]);
+  assert.deepEqual(logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]), [
+    [undefined, "RangeError"],
+    ["1", "Runtime.ExitError"],
+    ["2", "Runtime.ExitError"],
+  ]);
+  assert.equal(stderr.split('"errorMessage":"secret"').length - 1, 1, "logged once");
   assert.ok(third);
+});
+
+for (const later of ["throw", "reject"] as const) {
+  for (const others of [1, 2]) {
+    test(`an error (${later}) that an answered invocation leaves is not told to those in flight (${others})`, async () => {
+      const [sandbox, first, ...nexts] = await startLoops(3);
+      await using _ = sandbox;
+      await send(first, "0", { wait: 0, text: "secret", later });
+      await (await sandbox.api.request("POST", "/invocation/0/response")).send(accepted);
+      await sandbox.api.request("GET", "/invocation/next");
+      const ids = ["1", "2"].slice(0, others);
+      for (const [index, id] of ids.entries()) await send(nexts[index], id, { wait: 5_000, text: "" });
+      for (const { errorType } of await reports(sandbox, ...ids)) assert.equal(errorType, "Runtime.ExitError");
+      const { status, stderr } = await sandbox.exited;
+      assert.equal(status, 1);
+      const owner = later === "throw" ? "0" : undefined; // Bun does not tell whose a rejection is
+      assert.deepEqual(logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]), [
+        [owner, "RangeError"],
+        ...ids.map((id) => [id, "Runtime.ExitError"]),
+      ]);
+    });
+  }
+}
+
+test("an error that an answered invocation leaves while no other is in flight is logged as its own, and ends the process", async () => {
+  const [sandbox, first] = await startLoops(2);
+  await using _ = sandbox;
+  await send(first, "0", { wait: 0, text: "left", later: "throw" });
+  await (await sandbox.api.request("POST", "/invocation/0/response")).send(accepted);
+  const { status, stderr } = await sandbox.exited;
+  assert.equal(status, 1);
+  assert.deepEqual(logged(stderr).map(({ requestId, errorMessage }) => [requestId, errorMessage]), [["0", "left"]]);
+});
+
+test("what an answered invocation logs, and that it calls process.exit, is logged as its own while another is in flight", async () => {
+  const [sandbox, first, second, third] = await startLoops(3);
+  await using _ = sandbox;
+  for (const [next, id, later] of [[first, "0", "log"], [second, "1", "exit"]] as const) {
+    await send(next, id, { wait: 0, text: "left", later });
+    await (await sandbox.api.request("POST", `/invocation/${id}/response`)).send(accepted);
+    await sandbox.api.request("GET", "/invocation/next");
+  }
+  await send(third, "2", { wait: 5_000, text: "in flight" });
+  const { status, stdout, stderr } = await sandbox.exited;
+  assert.equal(status, 1);
+  assert.deepEqual(logged(stdout).filter(({ message }) => message === "left").map(({ requestId }) => requestId), ["0", "1", "0"]);
+  assert.deepEqual(logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]), [["1", "Runtime.ExitError"]]);
 });
 
 test("an error that escapes from a known invocation is reported as that one's, and the others learn that the process ends", async () => {

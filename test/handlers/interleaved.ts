@@ -6,6 +6,8 @@ interface Event {
   text: string;
   /** What happens then instead of a reply. */
   then?: "throw" | "throw from a timer" | "reject" | "exit";
+  /** What happens 100 ms later, whatever was replied. */
+  later?: "throw" | "reject" | "exit" | "log";
 }
 
 async function wait(ms: number): Promise<void> {
@@ -21,10 +23,18 @@ run(
     if (event.then === "throw from a timer") setTimeout(() => fail(event.text));
     if (event.then === "reject") void Promise.reject(new RangeError(event.text));
     if (event.then === "exit") process.exit(0);
+    if (event.later) setTimeout(() => later[event.later!]?.(event.text), 100);
     if (event.then) await wait(5_000);
     return { id: context.awsRequestId, text: event.text, traceId: process.env._X_AMZN_TRACE_ID };
   }),
 );
+
+const later: Record<string, (message: string) => void> = {
+  throw: fail,
+  reject: (message) => void Promise.reject(new RangeError(message)),
+  exit: () => process.exit(0),
+  log: console.log,
+};
 
 function fail(message: string): never {
   throw new RangeError(message);
