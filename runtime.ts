@@ -1149,6 +1149,7 @@ function isProgram(): boolean {
 
 /** Makes a failure of a process that ends without having been told to: nobody would see it otherwise. */
 function refuseExit(status: number): void {
+  if (stage === "failing") process.exitCode = status || 1; // the message is there
   if ((stage !== "initializing" && stage !== "serving") || !isProgram()) return;
   const isInvoking = inFlight.size > 0;
   const otherwise = stage === "initializing" ? "while modules loaded" : "between two invocations";

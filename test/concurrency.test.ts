@@ -268,6 +268,14 @@ test("process.exit is logged as the doing of its invocation, and never has statu
   assert.deepEqual(logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]), [["2", "Runtime.ExitError"]]);
 });
 
+test("process.exit(0) while an escaped error is reported ends with status 1", async () => {
+  const [sandbox, first, second] = await startLoops(2);
+  await using _ = sandbox;
+  await send(first, "1", { wait: 5_000, text: "", later: "exit" });
+  await send(second, "2", { wait: 0, text: "escapes", then: "throw from a timer" });
+  assert.equal((await sandbox.exited).status, 1);
+});
+
 test("a handler that throws fails its own invocation only, and the trace id in the environment is left alone", async () => {
   const [sandbox, first, second] = await startLoops(2, { _X_AMZN_TRACE_ID: "as it was" });
   await using _ = sandbox;

@@ -6,7 +6,7 @@ interface Event {
   text: string;
   /** What happens then instead of a reply. */
   then?: "throw" | "throw from a timer" | "reject" | "exit";
-  /** What happens 100 ms later, whatever was replied. */
+  /** What happens after 100 ms, whatever was replied. */
   later?: "throw" | "reject" | "exit" | "log";
 }
 
@@ -17,13 +17,13 @@ async function wait(ms: number): Promise<void> {
 
 run(
   json(async (event: Event, context) => {
+    if (event.later) setTimeout(() => later[event.later!]?.(event.text), 100);
     await wait(event.wait);
     console.log(event.text);
     if (event.then === "throw") throw new RangeError(event.text);
     if (event.then === "throw from a timer") setTimeout(() => fail(event.text));
     if (event.then === "reject") void Promise.reject(new RangeError(event.text));
     if (event.then === "exit") process.exit(0);
-    if (event.later) setTimeout(() => later[event.later!]?.(event.text), 100);
     if (event.then) await wait(5_000);
     return { id: context.awsRequestId, text: event.text, traceId: process.env._X_AMZN_TRACE_ID };
   }),
