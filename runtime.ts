@@ -223,7 +223,7 @@ export function json<Event, Result>(
     const isPromise = typeof result === "object" && result !== null && "then" in result;
     return isPromise ? toReplyLater(result) : (asStreamed(result) ?? marshal(result));
   };
-  onEveryEvent.push(raw, unmarshal, createContext, asStreamed, marshal);
+  onEveryEvent.push(raw, unmarshal, createContext, toReplyLater, asStreamed, marshal);
   return raw;
 }
 
@@ -794,12 +794,12 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     outcome = undefined; // nothing holds a reply while the next event comes
     if (failure) return over(failure, invocation);
     askForEvent();
-    if (onEveryEvent.length > 0) forgoLastCompiler(askForEvent, receiveEvent, invoke, answer, post, acknowledge, ...client.onEveryRequest);
+    if (onEveryEvent.length > 0) forgoLastCompiler(askForEvent, receiveEvent, invoke, settle, answer, post, acknowledge, ...client.onEveryRequest);
   }
 }
 
 /** What a layer does for every event, until {@link forgoLastCompiler} has seen to it. */
-const onEveryEvent: Function[] = [serveEvents];
+const onEveryEvent: Function[] = [isBytes];
 
 /**
  * Keeps what is done for every event from FTL, the last of JavaScriptCore's compilers: where nearly all is done by the system,
