@@ -2087,7 +2087,7 @@ function parseWhole(bytes: Buffer): HttpResponse | undefined {
   const text = bytes.toString("latin1", 0, end);
   const match =
     /^HTTP\/1\.1 (20[0-3]|[45]\d\d)(?: [\t -~]*)?\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*content-length:[ \t]*(\d{1,7})[ \t]*\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*$/i.exec(text);
-  if (!match || end + 2 + +match[2]! !== bytes.length) return undefined;
+  if (!match || !text.startsWith("HTTP") || end + 2 + +match[2]! !== bytes.length) return undefined;
   return { status: +match[1]!, bytes, end, body: undefined, text, lowerCase: "", isAscii: true, persistent: true, resent: false, cut: false };
 }
 

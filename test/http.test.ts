@@ -238,6 +238,7 @@ test("a body that the end of the connection delimits is not taken for whole when
 for (const [kind, bytes, complaint] of [
   ["what is not HTTP", "SSH-2.0-OpenSSH_9.9\r\n\r\n", /malformed response: status line "SSH-2\.0-OpenSSH_9\.9"/],
   ["HTTP/2", "HTTP/2 200\r\n\r\n", /status line "HTTP\/2 200"/],
+  ["a name of the protocol in lower case", head("Content-Length: 2\r\n").replace("HTTP", "http") + "{}", /status line "http\/1\.1 200 OK"/],
   ["a status of two digits", "HTTP/1.1 20 OK\r\n\r\n", /status line/],
   ["a byte order mark", `\ufeff${head("Content-Length: 0\r\n")}`, /status line/],
   ["a bare LF after the status line", "HTTP/1.1 200 OK\nA: b\r\n\r\n", /a line feed without carriage return in the header section/],
