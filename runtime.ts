@@ -2071,7 +2071,7 @@ function lastChunk(trailers: string): Part[] {
 
 /** The same bytes without what a subclass makes of them. When their memory is detached or shrunk, it is seen to have none. */
 function plainView({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
-  return (buffer as ArrayBuffer).detached ? new Uint8Array(0) : new Uint8Array(buffer, byteOffset, byteLength);
+  return (buffer as { detached?: boolean }).detached ? new Uint8Array(0) : new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 // The parser is a function of what was received so far, which says "not yet" and is called again when more has come. Only a
