@@ -1075,11 +1075,11 @@ function end(status: number): void {
 function escaped(error: unknown): void {
   const wasInitializing = stage === "initializing";
   const isEnding = stage !== "serving" && !wasInitializing;
-  const owner = isEnding ? undefined : current();
-  if (!owner || !inFlight.has(owner)) logError(owner, error);
-  if (isEnding) return endIfAnswered();
-  stage = wasInitializing ? "ended" : "failing";
+  if (!isEnding) stage = wasInitializing ? "ended" : "failing";
   try {
+    const owner = isEnding ? undefined : current();
+    if (!owner || owner.over) logError(owner, error);
+    if (isEnding) return endIfAnswered();
     if (wasInitializing) return runtimeApi ? void postInitError(runtimeApi, error) : end(1);
     for (const invocation of inFlight) giveUp(invocation, invocation === owner ? error : bystander(owner ? undefined : nobodysError));
     endIfAnswered();
@@ -1156,7 +1156,7 @@ function refuseExit(status: number): void {
   const when = isInvoking ? "in the middle of an invocation" : otherwise;
   process.exitCode = status || 1;
   const error = runtimeError("Runtime.ExitError", `process.exit was called ${when}, with status ${status}`);
-  logError(current(), error);
+  logError(attempt(current, undefined), error);
 }
 
 /** How long `onShutdown` may take, in ms: about 50 ms less than what the service gives. */
