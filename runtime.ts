@@ -541,7 +541,8 @@ function sendsBody(response: Response, method: string): boolean {
     void cancelled(current(), () => response.body?.cancel());
     return false;
   }
-  if (response.bodyUsed) throw new TypeError("the body of the Response that fetch has returned was already used; return a clone made before");
+  if (response.bodyUsed)
+    throw new TypeError("the body of the Response that fetch has returned was already used; return a clone made before");
   return true;
 }
 
@@ -777,7 +778,10 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     const path = `${runtimePath}/invocation/${encodeURIComponent(invocation.id)}`;
     if ("reply" in result) {
       const target = `${path}/response`;
-      client.request({ method: "POST", target, fields: `${fields}Content-Type: application/json\r\n`, body: result.reply, timeout: postTimeout }, acknowledge);
+      client.request(
+        { method: "POST", target, fields: `${fields}Content-Type: application/json\r\n`, body: result.reply, timeout: postTimeout },
+        acknowledge,
+      );
     } else if ("stream" in result) {
       client.stream(streamRequest(path, fields, result.stream), result.stream, acknowledge);
     } else {
@@ -794,7 +798,8 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     outcome = undefined; // nothing holds a reply while the next event comes
     if (failure) return over(failure, invocation);
     askForEvent();
-    if (onEveryEvent.length > 0) forgoLastCompiler(askForEvent, receiveEvent, invoke, settle, answer, post, acknowledge, ...client.onEveryRequest);
+    if (onEveryEvent.length > 0)
+      forgoLastCompiler(askForEvent, receiveEvent, invoke, settle, answer, post, acknowledge, ...client.onEveryRequest);
   }
 }
 
@@ -831,11 +836,14 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
       return handler(headers, body);
     };
     while (!isOver) {
-      const [failure, invocation] = await new Promise<[Error | undefined, Invocation | undefined]>((resolve) => serveEvents(served, client, (failure, invocation) => resolve([failure, invocation])));
+      const [failure, invocation] = await new Promise<[Error | undefined, Invocation | undefined]>((resolve) =>
+        serveEvents(served, client, (failure, invocation) => resolve([failure, invocation])),
+      );
       active--;
       if (!failure) isOver = true;
       if (failure && active === 0 && failures === mostFailures && !isOver) throw failure;
-      if (failure && failures === 0 && (invocation || !isOver)) log("ERROR", invocation, `one of ${concurrency} loops has failed: ${failure.message}`);
+      if (failure && failures === 0 && (invocation || !isOver))
+        log("ERROR", invocation, `one of ${concurrency} loops has failed: ${failure.message}`);
       endIfAnswered();
       if (isOver) return;
       await Bun.sleep(shortestPause * 2 ** failures);
@@ -909,7 +917,8 @@ function isBytes(value: unknown): value is Bytes {
   if (!(value instanceof Uint8Array)) return false;
   const kinds = "a Proxy, an object made from the prototype, or one with a length or a buffer of its own";
   if (!attempt(() => isGenuine(value), false)) throw marshalError(`a Uint8Array was returned that is none: ${kinds}`);
-  if (value.length === 0 && !attempt(() => [value.at(0)], undefined)) throw marshalError("a Uint8Array was returned whose memory is gone: it was transferred, or a WebAssembly memory has grown");
+  if (value.length === 0 && !attempt(() => [value.at(0)], undefined))
+    throw marshalError("a Uint8Array was returned whose memory is gone: it was transferred, or a WebAssembly memory has grown");
   return true;
 }
 
@@ -977,10 +986,7 @@ function asStreamed(value: unknown): Streamed | undefined {
   return hasStream ? (value as Streamed) : undefined;
 }
 
-async function openStream(
-  invocation: Invocation,
-  { contentType = "application/octet-stream", body }: Streamed,
-): Promise<OpenStream> {
+async function openStream(invocation: Invocation, { contentType = "application/octet-stream", body }: Streamed): Promise<OpenStream> {
   const iterator = body[Symbol.asyncIterator]();
   let isCancelled = false;
 
@@ -1138,7 +1144,8 @@ function send(client: HttpClient, request: HttpRequest): Promise<HttpResponse> {
 function ranEmpty(): void {
   const message = "the handler can never settle: it waits, and nothing is left in the event loop that could wake it";
   // From a timer, since what is settled here is not looked at before the exit.
-  for (const invocation of inFlight) if (invocation.abandon) setTimeout(giveUp, 0, invocation, runtimeError("Runtime.NeverSettled", message));
+  for (const invocation of inFlight)
+    if (invocation.abandon) setTimeout(giveUp, 0, invocation, runtimeError("Runtime.NeverSettled", message));
   if (isProgram() && !running) setTimeout(escaped, 0, new Error("the program has come to its end without calling run"));
 }
 
@@ -1450,7 +1457,11 @@ function log(level: Level, invocation: Invocation | undefined, message: unknown,
 function logError(invocation: Invocation | undefined, error: unknown): void {
   const details = detailsOf(error);
   if (runtimeApi) log("ERROR", invocation, headline(details), details);
-  else writeLine(2, attempt(() => (isTerminal(2) ? toText(details) : stringify(details)), headline(details)));
+  else
+    writeLine(
+      2,
+      attempt(() => (isTerminal(2) ? toText(details) : stringify(details)), headline(details)),
+    );
 }
 
 function headline({ errorType, errorMessage }: ErrorReport): string {
@@ -1476,7 +1487,11 @@ function detailsOf(thrown: unknown): ErrorDetails {
   function propertiesOf(error: Error, path: unknown[]): object {
     const names = new Set([...Object.keys(error), "cause", "errors"]);
     for (const name of ["name", "message", "stack"]) names.delete(name);
-    return members(error, Array.from(names).filter((name) => Object.hasOwn(error, name)), path);
+    return members(
+      error,
+      Array.from(names).filter((name) => Object.hasOwn(error, name)),
+      path,
+    );
   }
 
   function members(object: object, names: string[], path: unknown[]): object {
@@ -1608,7 +1623,12 @@ const inspectMethod = Symbol.for("nodejs.util.inspect.custom");
 function display(value: unknown): string {
   if (typeof value === "string") return value;
   const { prototype } = Error;
-  const inspect = { configurable: true, value(this: Error) { return toText(detailsOf(this)); } };
+  const inspect = {
+    configurable: true,
+    value(this: Error) {
+      return toText(detailsOf(this));
+    },
+  };
   const isSet = !(inspectMethod in prototype) && Reflect.defineProperty(prototype, inspectMethod, inspect);
   try {
     return Bun.inspect(value, { depth: 2 }).trimEnd();
@@ -1646,10 +1666,12 @@ function consoleMethods({ Console }: typeof console): Record<string, (...values:
 
   const stdout = { write: (text: string) => log(text.trimEnd()) } as unknown as NodeJS.WritableStream;
   let others: Record<string, (...values: unknown[]) => void> | undefined;
-  const call = (name: string) => (...values: unknown[]) => {
-    others ??= Object.assign(new Console({ stdout, ignoreErrors: false, colorMode: false }) as object, methods);
-    attempt(() => others?.[name]?.(...values), undefined);
-  };
+  const call =
+    (name: string) =>
+    (...values: unknown[]) => {
+      others ??= Object.assign(new Console({ stdout, ignoreErrors: false, colorMode: false }) as object, methods);
+      attempt(() => others?.[name]?.(...values), undefined);
+    };
   const names = "assert count countReset dir dirxml group groupCollapsed groupEnd table time timeEnd timeLog".split(" ");
   return { ...Object.fromEntries(names.map((name) => [name, call(name)])), ...methods };
 }
@@ -1667,7 +1689,7 @@ function writeLine(descriptor: number, line: string): void {
 function write(descriptor: number, content: Bytes): void {
   const { writeSync } = getBuiltinModule("node:fs");
   const bytes = typeof content === "string" ? encode(content) : content;
-  for (let written = 0; written < bytes.length; ) {
+  for (let written = 0; written < bytes.length;) {
     try {
       written += writeSync(descriptor, bytes, written);
     } catch (error) {
@@ -1909,7 +1931,8 @@ function createHttpClient(authority: string): HttpClient {
     }
     if (!response) return;
     if (current.sent === current.parts.length && !current.open && response.persistent) finish(current, response);
-    else if (isUnsent(current) && !current.open && response.status < 300) current.early = response; // the rest is sent all the same
+    else if (isUnsent(current) && !current.open && response.status < 300)
+      current.early = response; // the rest is sent all the same
     else complete(current, response);
   }
 
@@ -1941,7 +1964,8 @@ function createHttpClient(authority: string): HttpClient {
     if (incoming && error) return fail(current, new Error(`the connection broke in the middle of a response: ${error.message}`));
     if (incoming) return advance(current, null);
     if (!message) return fail(current, cutError("the connection broke after its first chunk was sent"));
-    if (resent) return fail(current, new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`));
+    if (resent)
+      return fail(current, new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`));
     if (current.timer) clearTimeout(current.timer);
     current.parts = message;
     current.sent = 0;
@@ -2001,7 +2025,22 @@ function createHttpClient(authority: string): HttpClient {
     isHeld = isToBeHeld;
   }
 
-  const onEveryRequest = [request, serialize, serializeHead, encode, begin, send, data, advance, parseWhole, finish, fieldValue, fieldBytes, headerSection, contentOf];
+  const onEveryRequest = [
+    request,
+    serialize,
+    serializeHead,
+    encode,
+    begin,
+    send,
+    data,
+    advance,
+    parseWhole,
+    finish,
+    fieldValue,
+    fieldBytes,
+    headerSection,
+    contentOf,
+  ];
   return { connect, request, stream, unref: () => hold(false), onEveryRequest };
 }
 
@@ -2086,9 +2125,22 @@ function parseWhole(bytes: Buffer): HttpResponse | undefined {
   if (end < 2 || end + 2 > limits.headerSection) return undefined;
   const text = bytes.toString("latin1", 0, end);
   const match =
-    /^HTTP\/1\.1 (20[0-3]|[45]\d\d)(?: [\t -~]*)?\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*content-length:[ \t]*(\d{1,7})[ \t]*\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*$/i.exec(text);
+    /^HTTP\/1\.1 (20[0-3]|[45]\d\d)(?: [\t -~]*)?\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*content-length:[ \t]*(\d{1,7})[ \t]*\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*$/i.exec(
+      text,
+    );
   if (!match || !text.startsWith("HTTP") || end + 2 + +match[2]! !== bytes.length) return undefined;
-  return { status: +match[1]!, bytes, end, body: undefined, text, lowerCase: "", isAscii: true, persistent: true, resent: false, cut: false };
+  return {
+    status: +match[1]!,
+    bytes,
+    end,
+    body: undefined,
+    text,
+    lowerCase: "",
+    isAscii: true,
+    persistent: true,
+    resent: false,
+    cut: false,
+  };
 }
 
 /** What was received of a response: `bytes` from `at` on are still to be read. */
@@ -2151,7 +2203,19 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
     if (status === 101) throw malformed("101: nobody asked for another protocol");
     const lowerCase = text.toLowerCase();
     const persistent = readFraming(incoming, lowerCase);
-    if (status >= 200) return { status, bytes, end: at + text.length, body: undefined, text, lowerCase, isAscii: false, persistent, resent: false, cut: false };
+    if (status >= 200)
+      return {
+        status,
+        bytes,
+        end: at + text.length,
+        body: undefined,
+        text,
+        lowerCase,
+        isAscii: false,
+        persistent,
+        resent: false,
+        cut: false,
+      };
   }
   throw malformed(`more than ${limits.interim} interim responses`);
 }

@@ -37,7 +37,9 @@ const credentials = {
 function assertSigned({ headers }: ServiceRequest, service: string): void {
   assert.match(
     headers.get("authorization") ?? "",
-    new RegExp(`^AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/\\d{8}/eu-west-1/${service}/aws4_request, ?SignedHeaders=[a-z0-9;-]*\\bhost;[a-z0-9;-]+, ?Signature=[\\da-f]{64}$`),
+    new RegExp(
+      `^AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/\\d{8}/eu-west-1/${service}/aws4_request, ?SignedHeaders=[a-z0-9;-]*\\bhost;[a-z0-9;-]+, ?Signature=[\\da-f]{64}$`,
+    ),
   );
   assert.equal(headers.get("x-amz-security-token"), "a-session");
 }
@@ -48,10 +50,7 @@ const dynamoDbAnswer = (status: number, body: unknown) =>
   new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/x-amz-json-1.0", "x-amzn-RequestId": "1" } });
 
 test("a client of @aws-sdk asks its service, signed, and the handler replies with what it answers", async () => {
-  using service = startService(
-    dynamoDbAnswer(200, { Item: { id: { S: "Ada" }, greeting: { S: "Grüß Gott" } } }),
-    dynamoDbAnswer(200, {}),
-  );
+  using service = startService(dynamoDbAnswer(200, { Item: { id: { S: "Ada" }, greeting: { S: "Grüß Gott" } } }), dynamoDbAnswer(200, {}));
   await using sandbox = await Sandbox.start("aws-sdk", { ...credentials, AWS_ENDPOINT_URL_DYNAMODB: service.url });
   assert.equal((await sandbox.invoke({ body: '"Ada"' })).body.toString(), '"Grüß Gott"');
   assert.equal((await sandbox.invoke({ body: '"nobody"' })).body.toString(), "null");
@@ -59,7 +58,10 @@ test("a client of @aws-sdk asks its service, signed, and the handler replies wit
   const [first, second, ...more] = service.requests;
   assert.ok(first && second);
   assert.deepEqual(more, []);
-  for (const [request, id] of [[first, "Ada"], [second, "nobody"]] as const) {
+  for (const [request, id] of [
+    [first, "Ada"],
+    [second, "nobody"],
+  ] as const) {
     assert.equal(`${request.method} ${request.path}`, "POST /");
     assert.equal(request.headers.get("x-amz-target"), "DynamoDB_20120810.GetItem");
     assert.deepEqual(JSON.parse(request.body), { TableName: "greetings", Key: { id: { S: id } } });
@@ -85,7 +87,10 @@ test("an error of an @aws-sdk service is that of the invocation, and the next on
 test("Bun's S3 client writes and reads an object, signed, with the credentials of the function", async () => {
   using service = startService(new Response(null, { headers: { ETag: '"1"' } }), new Response("Grüß Gott"));
   await using sandbox = await Sandbox.start("s3", { ...credentials, AWS_BUCKET: "greetings", AWS_ENDPOINT: service.url });
-  assert.equal((await sandbox.invoke({ body: '{"key":"to/Ada.txt","text":"Grüß Gott"}' })).body.toString(), String(Buffer.byteLength("Grüß Gott")));
+  assert.equal(
+    (await sandbox.invoke({ body: '{"key":"to/Ada.txt","text":"Grüß Gott"}' })).body.toString(),
+    String(Buffer.byteLength("Grüß Gott")),
+  );
   assert.equal((await sandbox.invoke({ body: '{"key":"to/Ada.txt"}' })).body.toString(), '"Grüß Gott"');
   await sandbox.stop();
   const [put, get, ...more] = service.requests;
@@ -98,7 +103,10 @@ test("Bun's S3 client writes and reads an object, signed, with the credentials o
 
 test("an error of S3 is that of the invocation, and the next one is served", async () => {
   const notFound = '<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>';
-  using service = startService(new Response(notFound, { status: 404, headers: { "Content-Type": "application/xml" } }), new Response("Hello"));
+  using service = startService(
+    new Response(notFound, { status: 404, headers: { "Content-Type": "application/xml" } }),
+    new Response("Hello"),
+  );
   await using sandbox = await Sandbox.start("s3", { ...credentials, AWS_BUCKET: "greetings", AWS_ENDPOINT: service.url });
   const report = await sandbox.invoke({ body: '{"key":"to/Bob.txt"}', expect: "error" });
   const { errorType, errorMessage } = errorOf(report);

@@ -2,7 +2,18 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { test } from "node:test";
 import { architecture, root, workspace } from "./sandbox.ts";
@@ -36,7 +47,11 @@ interface Built {
 const bunDirectory = join(root, "node_modules/.bin");
 
 /** Runs a project's build.sh, with Bun on the PATH. */
-function build(project: string, args: string[], options: { cwd?: string; env?: Record<string, string | undefined>; umask?: string } = {}): Built {
+function build(
+  project: string,
+  args: string[],
+  options: { cwd?: string; env?: Record<string, string | undefined>; umask?: string } = {},
+): Built {
   const path = [bunDirectory, process.env.PATH].join(delimiter);
   const command = ["-c", `umask ${options.umask ?? "022"}; exec "$0" "$@"`, join(project, "build.sh"), ...args];
   const { status, stdout, stderr } = spawnSync("/bin/sh", command, {
@@ -66,10 +81,7 @@ test("without arguments it builds handler.example.ts for both architectures into
     assert.deepEqual(zipEntries(join(cwd, "dist", `bootstrap-${arch}.zip`)), [["bootstrap", "0o100755", [1980, 1, 1, 0, 0, 0], "", size]]);
     const zipSize = statSync(join(cwd, "dist", `bootstrap-${arch}.zip`)).size;
     const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
-    assert.ok(
-      stdout.includes(`dist/bootstrap-${arch}.zip  ${megabytes(zipSize)}  (dist/${arch}/bootstrap  ${megabytes(size)})\n`),
-      stdout,
-    );
+    assert.ok(stdout.includes(`dist/bootstrap-${arch}.zip  ${megabytes(zipSize)}  (dist/${arch}/bootstrap  ${megabytes(size)})\n`), stdout);
   }
   const { stdout: reply } = spawnSync(join(cwd, "dist", architecture, "bootstrap"), ['{"name":"Ada"}'], { encoding: "utf8" });
   assert.equal(reply, '{"message":"Hello, Ada!"}');
@@ -90,7 +102,17 @@ test("the same input gives the same zip, byte for byte, whenever, wherever from 
 
 test("an option may come before and after the handler, and what follows -- goes to bun build", () => {
   const project = createProject('import { json, run } from "./runtime.ts";\nrun(json(() => process.env.STAGE));\n');
-  const { status, stderr } = build(project, ["--out", "a", "handler.ts", "--no-zip", "--arch", architecture, "--", "--define", 'process.env.STAGE="beta"']);
+  const { status, stderr } = build(project, [
+    "--out",
+    "a",
+    "handler.ts",
+    "--no-zip",
+    "--arch",
+    architecture,
+    "--",
+    "--define",
+    'process.env.STAGE="beta"',
+  ]);
   assert.equal(status, 0, stderr);
   const reply = spawnSync(join(project, "a", architecture, "bootstrap"), ["1"], { encoding: "utf8" });
   assert.equal(reply.stdout, '"beta"');
@@ -117,8 +139,15 @@ test("a stack trace names the source file relative to the handler's project", ()
   const project = createProject();
   writeFileSync(join(project, "package.json"), "{}");
   mkdirSync(join(project, "src"));
-  writeFileSync(join(project, "src/handler.ts"), 'import { json, run } from "../runtime.ts";\n\nrun(json(() => {\n  throw new Error("here");\n}));\n');
-  const { status, stderr } = build(project, [join(project, "src/handler.ts"), "--arch", architecture, "--out", join(project, "dist"), "--no-zip"], { cwd: workspace });
+  writeFileSync(
+    join(project, "src/handler.ts"),
+    'import { json, run } from "../runtime.ts";\n\nrun(json(() => {\n  throw new Error("here");\n}));\n',
+  );
+  const { status, stderr } = build(
+    project,
+    [join(project, "src/handler.ts"), "--arch", architecture, "--out", join(project, "dist"), "--no-zip"],
+    { cwd: workspace },
+  );
   assert.equal(status, 0, stderr);
   const failed = spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" });
   assert.match(JSON.parse(failed.stderr).stackTrace[0], /\(src\/handler\.ts:4:\d+\)$/);
@@ -148,7 +177,10 @@ test("names in the zip are UTF-8, and say so", () => {
     "import json, sys, zipfile; z = zipfile.ZipFile(sys.argv[1]);" +
     " print(json.dumps([[e.filename, e.flag_bits, z.read(e).decode()] for e in z.infolist()[1:]]))";
   const { stdout } = spawnSync("python3", ["-c", script, join(project, "dist/bootstrap-arm64.zip")], { encoding: "utf8" });
-  assert.deepEqual(JSON.parse(stdout), [["assets/日本.txt", 0x800, "two"], ["assets/\u{1f600} é\n.txt", 0x800, "one"]]);
+  assert.deepEqual(JSON.parse(stdout), [
+    ["assets/日本.txt", 0x800, "two"],
+    ["assets/\u{1f600} é\n.txt", 0x800, "one"],
+  ]);
 });
 
 test("a stack trace names the line that failed, not one that a minifier has moved it to", () => {
@@ -182,10 +214,20 @@ for (const [kind, args, expectedStatus, complaint] of [
   ["two handlers", ["handler.ts", "handler.ts"], 2, /^build\.sh: two handlers, handler\.ts and handler\.ts: /],
   ["an unknown option", ["--fast", "handler.ts"], 2, /^build\.sh: unknown option --fast \(/],
   ["a file that looks like an option", ["-handler.ts"], 2, /^build\.sh: unknown option -handler\.ts: the file is \.\/-handler\.ts \(/],
-  ["a backslash in the handler's path", ["a\\b/handler.ts"], 1, /^build\.sh: Bun cannot build .*\/a\\b\/handler\.ts, because of the backslash in its path: /],
+  [
+    "a backslash in the handler's path",
+    ["a\\b/handler.ts"],
+    1,
+    /^build\.sh: Bun cannot build .*\/a\\b\/handler\.ts, because of the backslash in its path: /,
+  ],
   ["an unknown architecture", ["--arch", "riscv64", "handler.ts"], 2, /^build\.sh: unknown architecture riscv64: it is x86_64 or arm64 \(/],
   ["an option without its value", ["handler.ts", "--out"], 2, /^build\.sh: --out needs a value \(/],
-  ["a default handler that is not there", [], 2, /^build\.sh: which handler\? \.\/build\.sh handler\.ts \(\.\/build\.sh --help tells more\)\n$/],
+  [
+    "a default handler that is not there",
+    [],
+    2,
+    /^build\.sh: which handler\? \.\/build\.sh handler\.ts \(\.\/build\.sh --help tells more\)\n$/,
+  ],
 ] as const) {
   test(`${kind} is refused with a message and status ${expectedStatus}`, () => {
     const project = createProject();
@@ -200,7 +242,11 @@ for (const [kind, args, expectedStatus, complaint] of [
 
 for (const [kind, source, complaint] of [
   ["a syntax error", "run(;\n", /handler\.ts:1:5[^]*build\.sh: bun build failed for .*handler\.ts\n$/],
-  ["an import that leads nowhere", 'import "./nowhere.ts";\n', /Could not resolve: "\.\/nowhere\.ts"[^]*build\.sh: bun build failed for .*handler\.ts\n$/],
+  [
+    "an import that leads nowhere",
+    'import "./nowhere.ts";\n',
+    /Could not resolve: "\.\/nowhere\.ts"[^]*build\.sh: bun build failed for .*handler\.ts\n$/,
+  ],
 ] as const) {
   test(`${kind} is reported with its place, and leaves what was built before`, () => {
     const project = createProject();
@@ -244,7 +290,17 @@ function createProjectWithFiles(): string {
   return project;
 }
 
-const includeAll = ["--include", "./lib/libx.so", "--include=assets", "--include", "assets//./b.txt", "--include", "folder/", "--include", "--name"];
+const includeAll = [
+  "--include",
+  "./lib/libx.so",
+  "--include=assets",
+  "--include",
+  "assets//./b.txt",
+  "--include",
+  "folder/",
+  "--include",
+  "--name",
+];
 
 /** The included files in the order of the zip: name, mode and text. */
 const includedFiles = [
@@ -273,7 +329,9 @@ test("what --include names is packed behind bootstrap under its path, once, in a
 test("files that were copied at another time and with another umask, and are named in another order, give the same zip", () => {
   const [first, second] = ["022", "077"].map((umask) => {
     const project = createProjectWithFiles();
-    spawnSync("sh", ["-c", `umask ${umask}; cp -RL assets copied; rm -r assets; mv copied assets; touch -t 200001010000 assets/*`], { cwd: project });
+    spawnSync("sh", ["-c", `umask ${umask}; cp -RL assets copied; rm -r assets; mv copied assets; touch -t 200001010000 assets/*`], {
+      cwd: project,
+    });
     const named = umask === "022" ? includeAll : ["--include", "--name", "--include=folder", "--include=lib/libx.so", "--include=assets"];
     const { status, stderr } = build(project, ["handler.ts", "--arch", "arm64", ...named], { umask });
     assert.equal(status, 0, stderr);
@@ -323,21 +381,51 @@ for (const [kind, args, expectedStatus, complaint] of [
   ["of the current directory", ["--include", "."], 2, /^build\.sh: --include \. holds \/.*, and with it what is built: /],
   ["of the current directory, spelled otherwise", ["--include", ".//./"], 2, /^build\.sh: --include \. holds \/.*, /],
   ["of a link to the current directory", ["--include", "odd/here"], 2, /^build\.sh: --include odd\/here holds \/.*, /],
-  ["of the folder that is to hold --out", ["--include", "assets", "--out", "assets/out"], 2, /^build\.sh: --include assets holds assets\/out, /],
+  [
+    "of the folder that is to hold --out",
+    ["--include", "assets", "--out", "assets/out"],
+    2,
+    /^build\.sh: --include assets holds assets\/out, /,
+  ],
   ["of what was built", ["--include", "lib/arm64", "--out=lib"], 2, /^build\.sh: --include lib\/arm64 holds lib\/arm64, /],
   ["of another bootstrap", ["--include", "./bootstrap"], 2, /^build\.sh: --include \.\/bootstrap would take the place of bootstrap: /],
-  ["of a folder named bootstrap", ["--include", "bootstrap//file"], 2, /^build\.sh: --include bootstrap\/\/file would take the place of bootstrap: /],
+  [
+    "of a folder named bootstrap",
+    ["--include", "bootstrap//file"],
+    2,
+    /^build\.sh: --include bootstrap\/\/file would take the place of bootstrap: /,
+  ],
   ["of a folder without files", ["--include", "odd/empty"], 1, /^build\.sh: there is no file in odd\/empty to include\n$/],
   ["of a FIFO", ["--include", "odd/fifo"], 1, /^build\.sh: cannot include what is neither a file nor a folder, .*: odd\/fifo\n$/],
-  ["of a folder with a link that leads nowhere", ["--include", "odd/links"], 1, /^build\.sh: cannot include what is neither .*: odd\/links\/nowhere\n$/],
-  ["of a link that leads nowhere", ["--include", "odd/links/nowhere"], 1, /^build\.sh: cannot include what is neither .*: odd\/links\/nowhere\n$/],
-  ["of a folder that a link in it leads back to", ["--include", "odd/circle"], 1, /^build\.sh: cannot include odd\/circle\/back: it leads back to a folder that it is in\n$/],
+  [
+    "of a folder with a link that leads nowhere",
+    ["--include", "odd/links"],
+    1,
+    /^build\.sh: cannot include what is neither .*: odd\/links\/nowhere\n$/,
+  ],
+  [
+    "of a link that leads nowhere",
+    ["--include", "odd/links/nowhere"],
+    1,
+    /^build\.sh: cannot include what is neither .*: odd\/links\/nowhere\n$/,
+  ],
+  [
+    "of a folder that a link in it leads back to",
+    ["--include", "odd/circle"],
+    1,
+    /^build\.sh: cannot include odd\/circle\/back: it leads back to a folder that it is in\n$/,
+  ],
 ] as const) {
   test(`an --include ${kind} is refused with a message and status ${expectedStatus}`, () => {
     const project = createProjectWithFiles();
     write(project, { "lib/arm64/bootstrap": "" });
     for (const folder of ["odd/empty/empty", "odd/links", "odd/circle"]) mkdirSync(join(project, folder), { recursive: true });
-    for (const [link, target] of [["here", ".."], ["links/nowhere", "missing"], ["circle/back", "."]] as const) symlinkSync(target, join(project, "odd", link));
+    for (const [link, target] of [
+      ["here", ".."],
+      ["links/nowhere", "missing"],
+      ["circle/back", "."],
+    ] as const)
+      symlinkSync(target, join(project, "odd", link));
     spawnSync("mkfifo", [join(project, "odd/fifo")]);
     const { status, stdout, stderr } = build(project, ["handler.ts", ...args]);
     assert.match(stderr, complaint);
@@ -372,14 +460,25 @@ test("what cannot be written is named, and nothing half-made is left behind", ()
   assert.equal(status, 1);
   assert.match(stderr, /^build\.sh: EISDIR: .*bootstrap-arm64\.zip'\n$/);
   assert.equal(stdout, "");
-  assert.deepEqual(readdirSync(join(project, "dist")).filter((name) => name.startsWith(".")), []);
+  assert.deepEqual(
+    readdirSync(join(project, "dist")).filter((name) => name.startsWith(".")),
+    [],
+  );
 });
 
 test("a build that is ended leaves nothing behind, at once", async () => {
   const project = createProject();
   const PATH = [bunDirectory, process.env.PATH].join(delimiter);
-  for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
-    const building = Bun.spawn([join(project, "build.sh"), "handler.ts"], { cwd: project, env: { ...process.env, PATH }, stdout: "pipe", stderr: "pipe" });
+  for (const [signal, status] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const) {
+    const building = Bun.spawn([join(project, "build.sh"), "handler.ts"], {
+      cwd: project,
+      env: { ...process.env, PATH },
+      stdout: "pipe",
+      stderr: "pipe",
+    });
     const isCompiling = () => existsSync(join(project, "dist")) && readdirSync(join(project, "dist")).some((name) => name.startsWith("."));
     while (!isCompiling()) await Bun.sleep(10);
     building.kill(signal);

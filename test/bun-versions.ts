@@ -43,7 +43,15 @@ const starts = pick(await measureStarts(subjects, runs, undefined, []), ({ first
 progress("memory");
 const memory = await measureMemory(subjects, 5);
 
-const head = ["Bun", "exec to first `GET /next`, ms", `÷ ${pinned}`, "resident after start, MB", "of that anonymous, MB", "executable, MB", "zip, MB"];
+const head = [
+  "Bun",
+  "exec to first `GET /next`, ms",
+  `÷ ${pinned}`,
+  "resident after start, MB",
+  "of that anonymous, MB",
+  "executable, MB",
+  "zip, MB",
+];
 const megabytes = (file: string) => (statSync(join(project, file)).size / 1e6).toFixed(1);
 const rows = versions.map((version) => {
   if (!subjects[version]) return [version, "does not build", "", "", "", "", ""];
@@ -69,6 +77,9 @@ function releasedVersions(): string[] {
 /** Builds the example with a version of Bun, into a directory named after it. Returns why that failed, if it did. */
 function build(version: string): string | undefined {
   const args = ["--arch", architecture, "--out", join(project, version)];
-  const { status, stderr } = spawnSync(join(project, "build.sh"), args, { encoding: "utf8", env: { ...process.env, BUN_VERSION: version } });
+  const { status, stderr } = spawnSync(join(project, "build.sh"), args, {
+    encoding: "utf8",
+    env: { ...process.env, BUN_VERSION: version },
+  });
   return status === 0 ? undefined : stderr;
 }

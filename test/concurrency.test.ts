@@ -16,7 +16,10 @@ async function startLoops(count: number, env: Record<string, string> = {}): Prom
 const send = (next: ReceivedRequest | undefined, id: string, body: object) => next?.send(event({ id, body: JSON.stringify(body) }));
 
 const logged = (log: string) =>
-  log.split("\n").slice(0, -1).map((line): Record<string, string> => JSON.parse(line));
+  log
+    .split("\n")
+    .slice(0, -1)
+    .map((line): Record<string, string> => JSON.parse(line));
 
 test("64 loops serve 100,000 interleaved invocations: every reply goes to its own request, every line has its own request id", async () => {
   await using sandbox = await Sandbox.start("interleaved", { AWS_LAMBDA_MAX_CONCURRENCY: "64" });
@@ -108,7 +111,7 @@ test("what becomes of an answer is in the log of its invocation even if the loop
 test("an event that comes while an escaped error is reported is not begun, and is logged and reported", async () => {
   const [sandbox, first, second] = await startLoops(2);
   await using _ = sandbox;
-  await send(first, "1", { wait: 0, text: "escapes", then: "throw from a timer" });
+  await send(first, "1", { wait: 0, text: "escapes", after: "throw from a timer" });
   const report = await sandbox.api.request("POST", "/invocation/1/error");
   await send(second, "2", { wait: 0, text: "never printed" });
   const late = await sandbox.api.request("POST", "/invocation/2/error");
@@ -118,7 +121,13 @@ test("an event that comes while an escaped error is reported is not begun, and i
   const { status, stdout, stderr } = await sandbox.exited;
   assert.equal(status, 1);
   assert.doesNotMatch(stdout, /never printed/);
-  assert.deepEqual(logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]), [["1", "RangeError"], ["2", "Runtime.ExitError"]]);
+  assert.deepEqual(
+    logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]),
+    [
+      ["1", "RangeError"],
+      ["2", "Runtime.ExitError"],
+    ],
+  );
 });
 
 test("a loop that is one too many (500) pauses and asks again, is logged once, and the other is served meanwhile", async () => {
@@ -131,7 +140,8 @@ test("a loop that is one too many (500) pauses and asks again, is logged once, a
   await send(second, "2", { wait: 0, text: "meanwhile" });
   const reply = await sandbox.api.request("POST", "/invocation/2/response");
   await reply.send(accepted);
-  for (const next of [await sandbox.api.request("GET", "/invocation/next"), await sandbox.api.request("GET", "/invocation/next")]) await next.send(gone);
+  for (const next of [await sandbox.api.request("GET", "/invocation/next"), await sandbox.api.request("GET", "/invocation/next")])
+    await next.send(gone);
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 0);
   assert.equal(logged(stderr).length, 1, stderr);
@@ -146,7 +156,10 @@ test("when every loop fails again and again, the process ends with status 1 and 
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 1);
   const lines = logged(stderr);
-  assert.deepEqual(lines.map(({ level }) => level), ["ERROR", "ERROR", "ERROR", "FATAL"]);
+  assert.deepEqual(
+    lines.map(({ level }) => level),
+    ["ERROR", "ERROR", "ERROR", "FATAL"],
+  );
   assert.match(lines.at(-1)?.message ?? "", /^cannot connect to 127\.0\.0\.1:\d+: /);
 });
 
@@ -167,9 +180,13 @@ async function reports(sandbox: Sandbox, ...ids: string[]): Promise<Record<strin
   const requests: ReceivedRequest[] = [];
   while (requests.length < ids.length) requests.push(await sandbox.api.anyRequest());
   requests.sort((a, b) => (a.target < b.target ? -1 : 1));
-  assert.deepEqual(requests.map(({ target }) => target), ids.map((id) => `/2018-06-01/runtime/invocation/${id}/error`));
+  assert.deepEqual(
+    requests.map(({ target }) => target),
+    ids.map((id) => `/2018-06-01/runtime/invocation/${id}/error`),
+  );
   for (const request of requests) {
-    if (request.headers.get("lambda-runtime-function-error-type") === "Runtime.ExitError") assert.doesNotMatch(request.raw.toString(), /secret|fail|interleaved/);
+    if (request.headers.get("lambda-runtime-function-error-type") === "Runtime.ExitError")
+      assert.doesNotMatch(request.raw.toString(), /secret|fail|interleaved/);
     await request.send(accepted);
   }
   return requests.map(({ body }) => JSON.parse(body.toString()));
@@ -179,18 +196,21 @@ test("an error that escapes from nobody knows which invocation is logged once, a
   const [sandbox, first, second, third] = await startLoops(3);
   await using _ = sandbox;
   await send(first, "1", { wait: 5_000, text: "" });
-  await send(second, "2", { wait: 50, text: "secret", then: "reject" });
+  await send(second, "2", { wait: 50, text: "secret", after: "reject" });
   for (const { errorType, errorMessage } of await reports(sandbox, "1", "2")) {
     assert.equal(errorType, "Runtime.ExitError");
     assert.match(errorMessage ?? "", /an error has escaped/);
   }
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 1);
-  assert.deepEqual(logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]), [
-    [undefined, "RangeError"],
-    ["1", "Runtime.ExitError"],
-    ["2", "Runtime.ExitError"],
-  ]);
+  assert.deepEqual(
+    logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]),
+    [
+      [undefined, "RangeError"],
+      ["1", "Runtime.ExitError"],
+      ["2", "Runtime.ExitError"],
+    ],
+  );
   assert.equal(stderr.split('"errorMessage":"secret"').length - 1, 1, "logged once");
   assert.ok(third);
 });
@@ -209,10 +229,10 @@ for (const later of ["throw", "reject"] as const) {
       const { status, stderr } = await sandbox.exited;
       assert.equal(status, 1);
       const owner = later === "throw" ? "0" : undefined; // Bun does not tell whose a rejection is
-      assert.deepEqual(logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]), [
-        [owner, "RangeError"],
-        ...ids.map((id) => [id, "Runtime.ExitError"]),
-      ]);
+      assert.deepEqual(
+        logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]),
+        [[owner, "RangeError"], ...ids.map((id) => [id, "Runtime.ExitError"])],
+      );
     });
   }
 }
@@ -224,13 +244,19 @@ test("an error that an answered invocation leaves while no other is in flight is
   await (await sandbox.api.request("POST", "/invocation/0/response")).send(accepted);
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 1);
-  assert.deepEqual(logged(stderr).map(({ requestId, errorMessage }) => [requestId, errorMessage]), [["0", "left"]]);
+  assert.deepEqual(
+    logged(stderr).map(({ requestId, errorMessage }) => [requestId, errorMessage]),
+    [["0", "left"]],
+  );
 });
 
 test("what an answered invocation logs, and that it calls process.exit, is logged as its own while another is in flight", async () => {
   const [sandbox, first, second, third] = await startLoops(3);
   await using _ = sandbox;
-  for (const [next, id, later] of [[first, "0", "log"], [second, "1", "exit"]] as const) {
+  for (const [next, id, later] of [
+    [first, "0", "log"],
+    [second, "1", "exit"],
+  ] as const) {
     await send(next, id, { wait: 0, text: "left", later });
     await (await sandbox.api.request("POST", `/invocation/${id}/response`)).send(accepted);
     await sandbox.api.request("GET", "/invocation/next");
@@ -238,15 +264,23 @@ test("what an answered invocation logs, and that it calls process.exit, is logge
   await send(third, "2", { wait: 5_000, text: "in flight" });
   const { status, stdout, stderr } = await sandbox.exited;
   assert.equal(status, 1);
-  assert.deepEqual(logged(stdout).filter(({ message }) => message === "left").map(({ requestId }) => requestId), ["0", "1", "0"]);
-  assert.deepEqual(logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]), [["1", "Runtime.ExitError"]]);
+  assert.deepEqual(
+    logged(stdout)
+      .filter(({ message }) => message === "left")
+      .map(({ requestId }) => requestId),
+    ["0", "1", "0"],
+  );
+  assert.deepEqual(
+    logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]),
+    [["1", "Runtime.ExitError"]],
+  );
 });
 
 test("an error that escapes from a known invocation is reported as that one's, and the others learn that the process ends", async () => {
   const [sandbox, first, second] = await startLoops(2);
   await using _ = sandbox;
   await send(first, "1", { wait: 5_000, text: "" });
-  await send(second, "2", { wait: 50, text: "secret", then: "throw from a timer" });
+  await send(second, "2", { wait: 50, text: "secret", after: "throw from a timer" });
   const reports = [await sandbox.api.anyRequest(), await sandbox.api.anyRequest()].sort((a, b) => (a.target < b.target ? -1 : 1));
   const [others, own] = reports.map(({ body }) => JSON.parse(body.toString()));
   assert.deepEqual([own.errorType, own.errorMessage], ["RangeError", "secret"]);
@@ -255,31 +289,40 @@ test("an error that escapes from a known invocation is reported as that one's, a
   for (const report of reports) await report.send(accepted);
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 1);
-  assert.deepEqual(logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]), [["1", "Runtime.ExitError"], ["2", "RangeError"]]);
+  assert.deepEqual(
+    logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]),
+    [
+      ["1", "Runtime.ExitError"],
+      ["2", "RangeError"],
+    ],
+  );
 });
 
 test("process.exit is logged as the doing of its invocation, and never has status 0", async () => {
   const [sandbox, first, second] = await startLoops(2);
   await using _ = sandbox;
   await send(first, "1", { wait: 5_000, text: "" });
-  await send(second, "2", { wait: 0, text: "exits", then: "exit" });
+  await send(second, "2", { wait: 0, text: "exits", after: "exit" });
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 1);
-  assert.deepEqual(logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]), [["2", "Runtime.ExitError"]]);
+  assert.deepEqual(
+    logged(stderr).map(({ requestId, errorType }) => [requestId, errorType]),
+    [["2", "Runtime.ExitError"]],
+  );
 });
 
 test("process.exit(0) while an escaped error is reported ends with status 1", async () => {
   const [sandbox, first, second] = await startLoops(2);
   await using _ = sandbox;
   await send(first, "1", { wait: 5_000, text: "", later: "exit" });
-  await send(second, "2", { wait: 0, text: "escapes", then: "throw from a timer" });
+  await send(second, "2", { wait: 0, text: "escapes", after: "throw from a timer" });
   assert.equal((await sandbox.exited).status, 1);
 });
 
 test("a handler that throws fails its own invocation only, and the trace id in the environment is left alone", async () => {
   const [sandbox, first, second] = await startLoops(2, { _X_AMZN_TRACE_ID: "as it was" });
   await using _ = sandbox;
-  await send(first, "1", { wait: 0, text: "fails", then: "throw" });
+  await send(first, "1", { wait: 0, text: "fails", after: "throw" });
   await (await sandbox.api.request("POST", "/invocation/1/error")).send(accepted);
   await send(second, "2", { wait: 0, text: "goes on" });
   const reply = await sandbox.api.request("GET", "/invocation/next").then(() => sandbox.api.request("POST", "/invocation/2/response"));
@@ -295,14 +338,20 @@ test("a handler that can never settle is found when no other loop waits for an e
   await send(await sandbox.api.request("GET", "/invocation/next"), "3", { wait: -1, text: "" });
   const reports = [await sandbox.api.anyRequest(), await sandbox.api.anyRequest()];
   for (const report of reports) assert.equal(JSON.parse(report.body.toString()).errorType, "Runtime.NeverSettled");
-  assert.deepEqual(reports.map(({ target }) => target).sort(), [1, 3].map((id) => `/2018-06-01/runtime/invocation/${id}/error`));
+  assert.deepEqual(
+    reports.map(({ target }) => target).sort(),
+    [1, 3].map((id) => `/2018-06-01/runtime/invocation/${id}/error`),
+  );
 });
 
 for (const value of ["0", "-1", "1.5", "many", "1000000"]) {
   test(`a concurrency of ${value} is an initialization error`, async () => {
     await using sandbox = await Sandbox.start("interleaved", { AWS_LAMBDA_MAX_CONCURRENCY: value });
     const report = await sandbox.api.request("POST", "/init/error");
-    assert.equal(JSON.parse(report.body.toString()).errorMessage, `AWS_LAMBDA_MAX_CONCURRENCY is "${value}", not a whole number from 1 to 10000`);
+    assert.equal(
+      JSON.parse(report.body.toString()).errorMessage,
+      `AWS_LAMBDA_MAX_CONCURRENCY is "${value}", not a whole number from 1 to 10000`,
+    );
     await report.send(accepted);
     assert.equal((await sandbox.exited).status, 1);
   });
@@ -312,6 +361,9 @@ test("a concurrency of 1 serves one invocation after the other, and logs in JSON
   await using sandbox = await Sandbox.start("interleaved", { AWS_LAMBDA_MAX_CONCURRENCY: "1" });
   await sandbox.invoke({ id: "1", body: JSON.stringify({ wait: 0, text: "one" }) });
   const { stdout } = await sandbox.stop();
-  assert.deepEqual(logged(stdout).map(({ requestId, message }) => [requestId, message]), [["1", "one"]]);
+  assert.deepEqual(
+    logged(stdout).map(({ requestId, message }) => [requestId, message]),
+    [["1", "one"]],
+  );
   assert.equal(sandbox.api.connections.length, 1);
 });

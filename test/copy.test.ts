@@ -115,7 +115,12 @@ const settings = {
     moduleDetection: "force",
     skipLibCheck: true,
   },
-  "those of a web application, with the types of the DOM": { ...loose, lib: ["es2022", "dom", "dom.iterable"], strict: true, skipLibCheck: true },
+  "those of a web application, with the types of the DOM": {
+    ...loose,
+    lib: ["es2022", "dom", "dom.iterable"],
+    strict: true,
+    skipLibCheck: true,
+  },
 };
 
 for (const [name, compilerOptions] of Object.entries(settings)) {
@@ -152,7 +157,10 @@ function without(text: string, from: string, to: string): string {
 
 test("the HTTP client can be lifted out as it is: it needs nothing of what is above it", () => {
   const client = source.slice(source.indexOf("// ── An HTTP/1.1 client"));
-  const project = createProject(strict, `${client}\nexport { createHttpClient, headerSection, contentOf, fieldLines, fieldValue, decode };\n`);
+  const project = createProject(
+    strict,
+    `${client}\nexport { createHttpClient, headerSection, contentOf, fieldLines, fieldValue, decode };\n`,
+  );
   const { status, stdout } = typeCheck(project);
   assert.equal(status, 0, stdout);
 });

@@ -57,7 +57,10 @@ const eventFaults: Record<string, Fault<Invocation>> = {
     api.resetNextConnections(1);
     return send(bytes).then(() => connection.reset());
   },
-  "the connection is reset a little later": ({ send, connection }, bytes) => send(bytes).then(pause).then(() => connection.reset()),
+  "the connection is reset a little later": ({ send, connection }, bytes) =>
+    send(bytes)
+      .then(pause)
+      .then(() => connection.reset()),
   "the connection is reset as the answer begins": ({ send, connection }, bytes) => {
     connection.resetAfter = 1;
     return send(bytes);
@@ -66,7 +69,13 @@ const eventFaults: Record<string, Fault<Invocation>> = {
     connection.resetAfter = 10_000;
     return send(bytes);
   },
-  "the connection is reset in the middle of a large answer, and the next as it opens": ({ send, connection }, bytes, _at, _invocation, api) => {
+  "the connection is reset in the middle of a large answer, and the next as it opens": (
+    { send, connection },
+    bytes,
+    _at,
+    _invocation,
+    api,
+  ) => {
     connection.resetAfter = 10_000;
     api.resetNextConnections(1);
     return send(bytes);
@@ -120,11 +129,26 @@ const answerFaults: Record<string, Fault<() => void>> = {
   "the answer is taken, and the connection closes": ({ connection }, _bytes, _at, take) => (take(), connection.end()),
   "the answer is taken, and the connection is reset": ({ connection }, _bytes, _at, take) => (take(), connection.reset()),
   "the acknowledgement comes in two pieces": ({ send }, bytes, at, take) => (take(), send(bytes.subarray(0, at), bytes.subarray(at))),
-  "the connection closes behind the acknowledgement": ({ send, connection }, bytes, _at, take) => (take(), send(bytes).then(() => connection.end())),
-  "the connection is reset behind the acknowledgement": ({ send, connection }, bytes, _at, take) => (take(), send(bytes).then(() => connection.reset())),
-  "the connection closes in the middle of the acknowledgement": ({ send, connection }, bytes, at, take) => (take(), send(bytes.subarray(0, at)).then(() => connection.end())),
-  "the connection is reset in the middle of the acknowledgement": ({ send, connection }, bytes, at, take) => (take(), send(bytes.subarray(0, at)).then(() => connection.reset())),
-  "more comes behind the acknowledgement": ({ send }, bytes, _at, take) => (take(), send(Buffer.concat([bytes, Buffer.from("HTTP/1.1 200 OK\r\n\r\n")]))),
+  "the connection closes behind the acknowledgement": ({ send, connection }, bytes, _at, take) => (
+    take(),
+    send(bytes).then(() => connection.end())
+  ),
+  "the connection is reset behind the acknowledgement": ({ send, connection }, bytes, _at, take) => (
+    take(),
+    send(bytes).then(() => connection.reset())
+  ),
+  "the connection closes in the middle of the acknowledgement": ({ send, connection }, bytes, at, take) => (
+    take(),
+    send(bytes.subarray(0, at)).then(() => connection.end())
+  ),
+  "the connection is reset in the middle of the acknowledgement": ({ send, connection }, bytes, at, take) => (
+    take(),
+    send(bytes.subarray(0, at)).then(() => connection.reset())
+  ),
+  "more comes behind the acknowledgement": ({ send }, bytes, _at, take) => (
+    take(),
+    send(Buffer.concat([bytes, Buffer.from("HTTP/1.1 200 OK\r\n\r\n")]))
+  ),
   "a 500 instead of the acknowledgement": ({ send }) => send(answer(500)),
 };
 
@@ -171,7 +195,15 @@ class Service {
       return nextFaults[name]!(request, gone, 0, undefined, this.sandbox.api);
     }
     const way = wayOf(this.random());
-    const invocation: Invocation = { id, way, faults: [], mayBeDestroyed: false, answers: 0, isAcknowledged: false, isAnsweredEarly: false };
+    const invocation: Invocation = {
+      id,
+      way,
+      faults: [],
+      mayBeDestroyed: false,
+      answers: 0,
+      isAcknowledged: false,
+      isAnsweredEarly: false,
+    };
     this.invocations.set(id, invocation);
     this.tally.add(way);
     if (way.startsWith("escapes")) this.escapes = true;
@@ -214,7 +246,10 @@ class Service {
     const content = body.toString("latin1");
     if (path === "error") {
       assert.ok(isOthers || /^throws|^rejects|^escapes/.test(way), `an error report: ${this.tell(invocation)}\n${content}`);
-      assert.match(content, isOthers ? /the process ends before this invocation was answered/ : new RegExp(`"errorMessage":"(secret )?${text}"`));
+      assert.match(
+        content,
+        isOthers ? /the process ends before this invocation was answered/ : new RegExp(`"errorMessage":"(secret )?${text}"`),
+      );
       assert.ok(!isOthers || !content.includes("secret"), content);
       return;
     }
@@ -235,7 +270,9 @@ class Service {
       assert.match(stderr, this.escapes ? /secret/ : /\tFATAL\t|"level":"FATAL"/);
     }
     const explained = new Set<number>();
-    for (const [, text, json] of stderr.matchAll(/^\S+\t(\d+)\tERROR\t.*was cut|"requestId":"(\d+)".*"message":".*(?:was cut|has failed)/gm)) {
+    for (const [, text, json] of stderr.matchAll(
+      /^\S+\t(\d+)\tERROR\t.*was cut|"requestId":"(\d+)".*"message":".*(?:was cut|has failed)/gm,
+    )) {
       explained.add(Number(text ?? json));
     }
     let lost = 0;
@@ -257,7 +294,9 @@ class Service {
   }
 
   private tell({ id, way, faults }: Invocation): string {
-    const recent = Array.from(this.invocations.values()).filter((other) => other.faults.length > 0 && other.id <= id + 20).slice(-20);
+    const recent = Array.from(this.invocations.values())
+      .filter((other) => other.faults.length > 0 && other.id <= id + 20)
+      .slice(-20);
     const story = recent.map((other) => `  ${other.id} (${other.way}): ${other.faults.join("; ")}`).join("\n");
     return `invocation ${id} (${way}), after ${faults.join("; ") || "no fault"}; the last faults were\n${story}`;
   }
@@ -277,7 +316,7 @@ for (const loops of [1, 16]) {
     console.log(`SEED=${seed}`);
     const random = randomFrom(seed);
     const tally = new Tally();
-    for (let sent = 0; sent < invocations; ) {
+    for (let sent = 0; sent < invocations;) {
       await using sandbox = await Sandbox.start("answers", loops > 1 ? { AWS_LAMBDA_MAX_CONCURRENCY: String(loops) } : {});
       const service = new Service(sandbox, random, sent + 1, invocations, tally);
       await service.serve();

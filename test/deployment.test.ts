@@ -142,7 +142,8 @@ function parseHcl(text: string): { header: string; values: Record<string, unknow
   const [header = "", ...lines] = text.trimEnd().split("\n");
   assert.equal(lines.pop(), "}");
   const entries = lines.map((line) => {
-    const [, name = "", string, json, call] = /^ {2}(\w+) += (?:"([^"\\$]*)"|(\[(?:"[^"\\$]*"(?:, )?)*\]|\d+)|(\w+\("[^"\\$]*"\)))$/.exec(line) ?? [];
+    const [, name = "", string, json, call] =
+      /^ {2}(\w+) += (?:"([^"\\$]*)"|(\[(?:"[^"\\$]*"(?:, )?)*\]|\d+)|(\w+\("[^"\\$]*"\)))$/.exec(line) ?? [];
     assert.ok(name, `line of HCL: ${line}`);
     return [name, string ?? call ?? JSON.parse(json ?? "")] as const;
   });
@@ -161,7 +162,10 @@ test("Terraform: the resource names what the build writes, and is updated when i
 });
 
 test("container image: the executable that the build writes goes where the base image looks for it, on its platform", () => {
-  const instructions = blockOf("dockerfile").trimEnd().split("\n").map((line) => line.split(" "));
+  const instructions = blockOf("dockerfile")
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.split(" "));
   const [[from, base], [copy, source = "", target], env, [cmd, handler]] = instructions as [string[], string[], string[], string[]];
   assert.equal(instructions.length, 4);
   assert.deepEqual([from, copy, env, cmd], ["FROM", "COPY", ["ENV", "MIMALLOC_SCAVENGER=0"], "CMD"]);

@@ -33,7 +33,11 @@ for (const [name, errorType, errorMessage, headerType, hasStack] of [
     assert.equal(report.headers.get("lambda-runtime-function-error-type"), headerType);
     assert.equal(report.headers.get("content-type"), "application/vnd.aws.lambda.error+json");
     assert.equal(report.headers.get("x-injected"), undefined);
-    if (hasStack) assert.ok(stackTrace.some((frame: string) => /^at .*test\/handlers\/errors\.ts:\d+:\d+\)?$/.test(frame)), report.body.toString());
+    if (hasStack)
+      assert.ok(
+        stackTrace.some((frame: string) => /^at .*test\/handlers\/errors\.ts:\d+:\d+\)?$/.test(frame)),
+        report.body.toString(),
+      );
     else assert.deepEqual(stackTrace, []);
 
     await sandbox.invoke({ id: "2", body: '"Error"', expect: "error" });
@@ -44,7 +48,10 @@ for (const [name, errorType, errorMessage, headerType, hasStack] of [
     assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
     assert.equal(requestId, "1");
     assert.equal(level, "ERROR");
-    assert.equal(message?.replaceAll("\r", "\n"), [`${errorType}: ${errorMessage}`.replaceAll("\r", "\n"), ...stackTrace.map((frame: string) => `    ${frame}`)].join("\n"));
+    assert.equal(
+      message?.replaceAll("\r", "\n"),
+      [`${errorType}: ${errorMessage}`.replaceAll("\r", "\n"), ...stackTrace.map((frame: string) => `    ${frame}`)].join("\n"),
+    );
   });
 }
 

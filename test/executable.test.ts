@@ -17,7 +17,10 @@ before(() => {
 
 const skip = Bun.which("readelf") ? false : "readelf (of binutils) is not installed";
 
-for (const [arch, machine] of [["x86_64", "Advanced Micro Devices X86-64"], ["arm64", "AArch64"]] as const) {
+for (const [arch, machine] of [
+  ["x86_64", "Advanced Micro Devices X86-64"],
+  ["arm64", "AArch64"],
+] as const) {
   const readelf = (option: string) => spawnSync("readelf", ["-W", option, join(out, arch, "bootstrap")], { encoding: "utf8" }).stdout;
 
   test(`the ${arch} executable is an ELF file for ${machine}`, { skip }, () => {
@@ -28,7 +31,10 @@ for (const [arch, machine] of [["x86_64", "Advanced Micro Devices X86-64"], ["ar
     const needed = [...readelf("-d").matchAll(/\(NEEDED\) +Shared library: \[(.*)\]/g)].map(([, name]) => name);
     assert.ok(needed.includes("libc.so.6"), needed.join());
     const ofGlibc = ["libc.so.6", "libpthread.so.0", "libdl.so.2", "libm.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"];
-    assert.deepEqual(needed.filter((name) => !ofGlibc.includes(name ?? "")), []);
+    assert.deepEqual(
+      needed.filter((name) => !ofGlibc.includes(name ?? "")),
+      [],
+    );
   });
 
   test(`the ${arch} executable runs with glibc 2.34, that of Amazon Linux 2023`, { skip }, () => {
@@ -42,11 +48,10 @@ test(
   "the arm64 executable serves an event",
   { skip: emulator ? false : "qemu-aarch64-static (of qemu-user-static, with libc6-arm64-cross) is not installed" },
   () => {
-    const { status, stdout, stderr } = spawnSync(
-      emulator ?? "",
-      ["-L", armLibraries, join(out, "arm64/bootstrap"), '{"name":"Ada"}'],
-      { encoding: "utf8", env: {} },
-    );
+    const { status, stdout, stderr } = spawnSync(emulator ?? "", ["-L", armLibraries, join(out, "arm64/bootstrap"), '{"name":"Ada"}'], {
+      encoding: "utf8",
+      env: {},
+    });
     assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '{"message":"Hello, Ada!"}', stderr: "" });
   },
 );

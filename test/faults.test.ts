@@ -109,7 +109,10 @@ for (const how of ["end", "reset"] as const) {
     await Bun.sleep(50);
     connection[how]();
     const { stderr } = await sandbox.stop();
-    assert.match(stderr, /^\S+\t1\tERROR\tthe reply was cut, since the connection broke before all of it was sent, though it was answered 202\n$/);
+    assert.match(
+      stderr,
+      /^\S+\t1\tERROR\tthe reply was cut, since the connection broke before all of it was sent, though it was answered 202\n$/,
+    );
     assert.equal(sandbox.api.connections.length, 2);
   });
 }
@@ -197,7 +200,10 @@ test("an answer that came while the process was frozen, or another loop's handle
     await Bun.sleep(50);
     await connection.send(accepted);
     const { stderr } = await sandbox.stop();
-    assert.match(stderr, /^\S+\t1\tERROR\tthe reply was cut, since the server did not take all of it within 30000 ms, though it had answered 202\n$/);
+    assert.match(
+      stderr,
+      /^\S+\t1\tERROR\tthe reply was cut, since the server did not take all of it within 30000 ms, though it had answered 202\n$/,
+    );
   }
 
   async function blocked(): Promise<void> {

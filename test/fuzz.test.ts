@@ -5,7 +5,10 @@ import { test } from "node:test";
 import { root } from "./sandbox.ts";
 
 function fuzz(...args: string[]): { status: number | null; output: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, "test/fuzz.ts"), ...args], { encoding: "utf8", env: { PATH: process.env.PATH } });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, "test/fuzz.ts"), ...args], {
+    encoding: "utf8",
+    env: { PATH: process.env.PATH },
+  });
   return { status, output: stdout + stderr };
 }
 

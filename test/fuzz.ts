@@ -38,7 +38,10 @@ async function importParser(): Promise<{
   const directory = mkdtempSync(join(tmpdir(), "bunstrap-fuzz-"));
   try {
     const source = readFileSync(join(import.meta.dir, "../runtime.ts"), "utf8");
-    writeFileSync(join(directory, "runtime.ts"), `${source}\nexport { parseWhole, createIncoming, append, parseResponse, headerSection, contentOf };\n`);
+    writeFileSync(
+      join(directory, "runtime.ts"),
+      `${source}\nexport { parseWhole, createIncoming, append, parseResponse, headerSection, contentOf };\n`,
+    );
     return await import(join(directory, "runtime.ts"));
   } finally {
     rmSync(directory, { recursive: true });
@@ -55,7 +58,7 @@ const oneOf = <Item>(items: readonly Item[]): Item => items[below(items.length)]
 const textOf = (alphabet: string, length: number) => Array.from({ length }, () => alphabet[below(alphabet.length)]).join("");
 
 const tokenCharacters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-const valueCharacters = ' \t!"#$%&\'()*+,-./0123456789:;<=>?@ABCXYZ[\\]^_`abcxyz{|}~\x01\x7f\xe9\xff';
+const valueCharacters = " \t!\"#$%&'()*+,-./0123456789:;<=>?@ABCXYZ[\\]^_`abcxyz{|}~\x01\x7f\xe9\xff";
 
 // ── Valid responses ──
 
@@ -77,7 +80,7 @@ function otherFieldLines(): string[] {
 
 function chunked(body: Buffer): Buffer {
   const parts: Buffer[] = [];
-  for (let at = 0; at < body.length; ) {
+  for (let at = 0; at < body.length;) {
     const size = Math.min(body.length - at, chance(0.5) ? 1 + below(8) : 1 + below(body.length));
     const digits = oneOf(["", "0", "000"]) + (chance(0.5) ? size.toString(16) : size.toString(16).toUpperCase());
     const extension = chance(0.2) ? `${oneOf(["", " ", "\t"])};${textOf(valueCharacters.replaceAll("\t", ""), below(20))}` : "";
@@ -89,7 +92,10 @@ function chunked(body: Buffer): Buffer {
 }
 
 function validResponse(): Case {
-  const interim = Array.from({ length: chance(0.2) ? 1 + below(3) : 0 }, () => `HTTP/1.1 ${oneOf([100, 102, 103])} x\r\n${otherFieldLines().join("")}\r\n`);
+  const interim = Array.from(
+    { length: chance(0.2) ? 1 + below(3) : 0 },
+    () => `HTTP/1.1 ${oneOf([100, 102, 103])} x\r\n${otherFieldLines().join("")}\r\n`,
+  );
   const status = chance(0.1) ? oneOf([204, 304]) : 200 + below(400);
   const minorVersion = chance(0.8) ? 1 : 0;
   const framing = oneOf(["length", "length", "chunked", "chunked", "both", "close"] as const);
@@ -100,8 +106,10 @@ function validResponse(): Case {
 
   const connection = chance(0.3) ? oneOf(["close", "keep-alive", "Close , x", "x,Keep-Alive"]) : undefined;
   const lines = otherFieldLines();
-  if (framing !== "chunked" && framing !== "close") lines.push(...Array.from({ length: chance(0.1) ? 2 : 1 }, () => fieldLine("content-length", String(size))));
-  if (framing === "chunked" || framing === "both") lines.push(fieldLine("transfer-encoding", oneOf(["chunked", "Chunked", "chunked,", " , chunked"])));
+  if (framing !== "chunked" && framing !== "close")
+    lines.push(...Array.from({ length: chance(0.1) ? 2 : 1 }, () => fieldLine("content-length", String(size))));
+  if (framing === "chunked" || framing === "both")
+    lines.push(fieldLine("transfer-encoding", oneOf(["chunked", "Chunked", "chunked,", " , chunked"])));
   if (connection) lines.push(fieldLine("connection", connection));
   const headers = Buffer.from(shuffled(lines).join(""), "latin1");
 
@@ -129,7 +137,26 @@ function shuffled<Item>(items: Item[]): Item[] {
 
 // ── Mutations ──
 
-const tricky = ["\n", "\r", "\r\n", "\r\n\r\n", "\0", " ", ":", "0", "-", "ffffffff", "99999999999999999999", ";", ",", "HTTP/1.1 200 OK\r\n", "Content-Length: 5\r\n", "content-length: 6\r\n", "Transfer-Encoding: chunked\r\n", "0\r\n\r\n"];
+const tricky = [
+  "\n",
+  "\r",
+  "\r\n",
+  "\r\n\r\n",
+  "\0",
+  " ",
+  ":",
+  "0",
+  "-",
+  "ffffffff",
+  "99999999999999999999",
+  ";",
+  ",",
+  "HTTP/1.1 200 OK\r\n",
+  "Content-Length: 5\r\n",
+  "content-length: 6\r\n",
+  "Transfer-Encoding: chunked\r\n",
+  "0\r\n\r\n",
+];
 
 function mutated(bytes: Buffer): Buffer {
   let result = Buffer.from(bytes);
@@ -179,10 +206,19 @@ function decode(bytes: Buffer, closes: boolean): { status: number; headers: stri
 /** How a body is delimited; `undefined` if that is said in a way that is to be refused. */
 function framingOf(headers: string): { chunked: boolean; length: number | undefined } | undefined {
   const members = (name: string) =>
-    [...headers.matchAll(new RegExp(`^${name}:(.*)\r\n`, "gim"))].flatMap(([, value = ""]) => value.split(",").map((member) => member.replace(/^[ \t]+|[ \t]+$/g, "")));
+    [...headers.matchAll(new RegExp(`^${name}:(.*)\r\n`, "gim"))].flatMap(([, value = ""]) =>
+      value.split(",").map((member) => member.replace(/^[ \t]+|[ \t]+$/g, "")),
+    );
   const codings = members("transfer-encoding");
   const [length, ...others] = members("content-length");
-  if (codings.length > 0 && codings.filter((coding) => coding !== "").join().toLowerCase() !== "chunked") return undefined;
+  if (
+    codings.length > 0 &&
+    codings
+      .filter((coding) => coding !== "")
+      .join()
+      .toLowerCase() !== "chunked"
+  )
+    return undefined;
   if (length !== undefined && !(/^\d+$/.test(length) && Number(length) <= 1 << 26)) return undefined;
   if (others.some((other) => other !== length)) return undefined;
   return { chunked: codings.length > 0, length: length === undefined ? undefined : Number(length) };
@@ -190,7 +226,7 @@ function framingOf(headers: string): { chunked: boolean; length: number | undefi
 
 function decodeChunks<Result>(text: string, response: (body: string) => Result): Result | undefined {
   let body = "";
-  for (let rest = text; ; ) {
+  for (let rest = text; ;) {
     const [line, digits = ""] = chunkSizeLine.exec(rest) ?? [];
     if (line === undefined) return undefined;
     const size = parseInt(digits, 16);
@@ -207,7 +243,7 @@ function decodeChunks<Result>(text: string, response: (body: string) => Result):
 function fragments(bytes: Buffer): Buffer[] {
   const size = oneOf([1, 2, 3, 7, 100, 4_096, Infinity]);
   const pieces: Buffer[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const length = chance(0.3) ? 1 + below(50) : size;
     // A copy of its own, as a socket gives it: what is written into one piece must not show in another.
     pieces.push(Buffer.from(bytes.subarray(at, at + length)));

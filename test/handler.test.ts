@@ -13,7 +13,12 @@ for (const status of [0, 3]) {
     await next.send(event({ id: "1", body: String(status) }));
     const exit = await sandbox.exited;
     assert.equal(exit.status, status || 1);
-    assert.match(exit.stderr, new RegExp(`^\\S+\\t1\\tERROR\\tRuntime.ExitError: process.exit was called in the middle of an invocation, with status ${status}\r[^\n]*exit\\.ts:6:[^\n]*\n$`));
+    assert.match(
+      exit.stderr,
+      new RegExp(
+        `^\\S+\\t1\\tERROR\\tRuntime.ExitError: process.exit was called in the middle of an invocation, with status ${status}\r[^\n]*exit\\.ts:6:[^\n]*\n$`,
+      ),
+    );
     assert.equal(sandbox.api.unexpected, 0);
   });
 
@@ -74,7 +79,11 @@ test("a reply that comes after the deadline (410) is logged, and the next invoca
 test("a handler that destroys the buffers it was given does not disturb its own invocation or the next", async () => {
   await using sandbox = await Sandbox.start("mutate");
   for (let id = 1; id <= 20; id++) {
-    const reply = await sandbox.invoke({ id: String(id), body: `body ${id}`, headers: { "Lambda-Runtime-Invocation-Id": `invocation ${id}` } });
+    const reply = await sandbox.invoke({
+      id: String(id),
+      body: `body ${id}`,
+      headers: { "Lambda-Runtime-Invocation-Id": `invocation ${id}` },
+    });
     assert.equal(reply.body.toString(), `body ${id}`);
     assert.equal(reply.headers.get("lambda-runtime-invocation-id"), `invocation ${id}`);
   }
@@ -166,7 +175,16 @@ function processorTime(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * 10; // in ticks of 10 ms, as Linux has them everywhere
 }
 
-const awkward = ["\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", "\0", "\x7f", "\"'`\\", "naïve ☃ 🌍 \ud800", "a\tb", "A".repeat(1_000_000), "é".repeat(500_000)];
+const awkward = [
+  "\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+  "\0",
+  "\x7f",
+  "\"'`\\",
+  "naïve ☃ 🌍 \ud800",
+  "a\tb",
+  "A".repeat(1_000_000),
+  "é".repeat(500_000),
+];
 
 for (const name of awkward) {
   test(`an error of the type and message ${JSON.stringify(name.slice(0, 20))} (${name.length} characters) leaves the wire well-formed`, async () => {
@@ -176,7 +194,11 @@ for (const name of awkward) {
     const report = await sandbox.api.request("POST", "/invocation/1/error");
     const head = report.raw.subarray(0, report.raw.length - report.body.length).toString("latin1");
     const cause = /^Lambda-Runtime-Function-XRay-Error-Cause: ([\x20-\x7e]{2,65536})\r\n/m.exec(head);
-    assert.match(head.replace(cause?.[0] ?? "", ""), /^(?:[\x20-\x7e]{1,300}\r\n){6}\r\n$/, "printable ASCII only, and no more field lines than there should be");
+    assert.match(
+      head.replace(cause?.[0] ?? "", ""),
+      /^(?:[\x20-\x7e]{1,300}\r\n){6}\r\n$/,
+      "printable ASCII only, and no more field lines than there should be",
+    );
     const [exception] = JSON.parse(cause?.[1] ?? "").exceptions;
     assert.ok(name.toWellFormed().startsWith(exception.message.toWellFormed()) && exception.message.length >= Math.min(name.length, 4_000));
     assert.match(report.headers.get("lambda-runtime-function-error-type") ?? "", /^(Runtime|Function)\.[A-Z][a-zA-Z]+$/);

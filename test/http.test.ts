@@ -90,8 +90,14 @@ test("a reply of 32 MiB is delivered to a server that reads slowly", async () =>
 
 for (const [kind, bytes] of [
   ["with a Content-Length", event({ id: "1", body: "{}" })],
-  ["in chunks with an extension and trailers", `${head("transfer-encoding: Chunked\r\n")}1;a="b;c"\r\n{\r\n01 ;x\r\n}\r\n000\r\nA: b\r\nC:d\r\n\r\n`],
-  ["behind an interim response", `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${head("Content-Length: 2\r\n")}{}`],
+  [
+    "in chunks with an extension and trailers",
+    `${head("transfer-encoding: Chunked\r\n")}1;a="b;c"\r\n{\r\n01 ;x\r\n}\r\n000\r\nA: b\r\nC:d\r\n\r\n`,
+  ],
+  [
+    "behind an interim response",
+    `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${head("Content-Length: 2\r\n")}{}`,
+  ],
 ] as const) {
   test(`an event ${kind} is the same wherever it is split in two`, async () => {
     await using sandbox = await Sandbox.start("echo");
@@ -105,7 +111,11 @@ for (const [kind, bytes] of [
 
   test(`an event ${kind} is the same when it comes byte by byte`, async () => {
     await using sandbox = await Sandbox.start("echo");
-    await echoes(sandbox, [...Buffer.from(bytes)].map((byte) => Buffer.of(byte)), Buffer.from("{}"));
+    await echoes(
+      sandbox,
+      [...Buffer.from(bytes)].map((byte) => Buffer.of(byte)),
+      Buffer.from("{}"),
+    );
   });
 }
 
@@ -263,22 +273,54 @@ for (const [kind, bytes, complaint] of [
   ["a negative chunk size", `${head("Transfer-Encoding: chunked\r\n")}-1\r\n`, /chunk-size line "-1"/],
   ["an empty chunk size", `${head("Transfer-Encoding: chunked\r\n")}\r\n`, /chunk-size line ""/],
   ["a chunk of more than 64 MiB", `${head("Transfer-Encoding: chunked\r\n")}4000001\r\n`, /a body of more than 67108864 bytes/],
-  ["chunks of more than 64 MiB together", `${head("Transfer-Encoding: chunked\r\n")}1\r\n{\r\n4000000\r\n`, /a body of more than 67108864 bytes/],
-  ["a body of more than 64 MiB that the connection would end", Buffer.concat([Buffer.from(head()), Buffer.alloc((64 << 20) + 1)]), /a body of more than 67108864 bytes/],
+  [
+    "chunks of more than 64 MiB together",
+    `${head("Transfer-Encoding: chunked\r\n")}1\r\n{\r\n4000000\r\n`,
+    /a body of more than 67108864 bytes/,
+  ],
+  [
+    "a body of more than 64 MiB that the connection would end",
+    Buffer.concat([Buffer.from(head()), Buffer.alloc((64 << 20) + 1)]),
+    /a body of more than 67108864 bytes/,
+  ],
   ["a chunk size over 2^53", `${head("Transfer-Encoding: chunked\r\n")}20000000000001\r\n`, /a body of more than 67108864 bytes/],
-  ["a chunk that is longer than its size", `${head("Transfer-Encoding: chunked\r\n")}1\r\n{}\r\n0\r\n\r\n`, /no line end after a chunk of 1 bytes/],
-  ["a chunk that ends in a CR alone", `${head("Transfer-Encoding: chunked\r\n")}2\r\n{}\rx0\r\n\r\n`, /no line end after a chunk of 2 bytes/],
+  [
+    "a chunk that is longer than its size",
+    `${head("Transfer-Encoding: chunked\r\n")}1\r\n{}\r\n0\r\n\r\n`,
+    /no line end after a chunk of 1 bytes/,
+  ],
+  [
+    "a chunk that ends in a CR alone",
+    `${head("Transfer-Encoding: chunked\r\n")}2\r\n{}\rx0\r\n\r\n`,
+    /no line end after a chunk of 2 bytes/,
+  ],
   ["a bare CR in a chunk extension", `${head("Transfer-Encoding: chunked\r\n")}2;a\rb\r\n{}\r\n0\r\n\r\n`, /chunk-size line "2;a\\rb"/],
   ["a NUL in a trailer", `${head("Transfer-Encoding: chunked\r\n")}0\r\nA: \0\r\n\r\n`, /field line "A: \\u0000"/],
   ["a field line of one letter", head("x\r\n"), /field line "x"/],
   ["a tab after the status", "HTTP/1.1 200\t\r\n\r\n", /status line "HTTP\/1\.1 200\\t"/],
-  ["a bare LF after a chunk size", `${head("Transfer-Encoding: chunked\r\n")}2\n{}\r\n0\r\n\r\n`, /a line feed without carriage return in the chunk-size line/],
+  [
+    "a bare LF after a chunk size",
+    `${head("Transfer-Encoding: chunked\r\n")}2\n{}\r\n0\r\n\r\n`,
+    /a line feed without carriage return in the chunk-size line/,
+  ],
   ["a header section without end", `HTTP/1.1 200 OK\r\n${"A: b\r\n".repeat(20_000)}`, /header section of more than 65536 bytes/],
   ["a field line without end", `HTTP/1.1 200 OK\r\n${"A".repeat(100_000)}`, /header section of more than 65536 bytes/],
-  ["a chunk-size line without end", `${head("Transfer-Encoding: chunked\r\n")}1;${"x".repeat(5_000)}`, /chunk-size line of more than 4096 bytes/],
-  ["trailers without end", `${head("Transfer-Encoding: chunked\r\n")}0\r\n${"A: b\r\n".repeat(20_000)}`, /trailer section of more than 65536 bytes/],
+  [
+    "a chunk-size line without end",
+    `${head("Transfer-Encoding: chunked\r\n")}1;${"x".repeat(5_000)}`,
+    /chunk-size line of more than 4096 bytes/,
+  ],
+  [
+    "trailers without end",
+    `${head("Transfer-Encoding: chunked\r\n")}0\r\n${"A: b\r\n".repeat(20_000)}`,
+    /trailer section of more than 65536 bytes/,
+  ],
   ["64 KiB of field lines of which the last is none", head(`${"a:\r\n".repeat(16_000)}b\r\n`), /field line "b"/],
-  ["another protocol", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", /malformed response: 101: nobody asked for another protocol/],
+  [
+    "another protocol",
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+    /malformed response: 101: nobody asked for another protocol/,
+  ],
   ["no member in its transfer coding", head("Transfer-Encoding: ,\r\n"), /Transfer-Encoding ","/],
   ["interim responses without end", "HTTP/1.1 100 Continue\r\n\r\n".repeat(1_000), /more than 100 interim responses/],
 ] as const) {
@@ -315,7 +357,17 @@ test("a Runtime API that nobody serves ends the process with its host and port",
   assert.match(stderr, new RegExp(`^\\S+\\t\\tFATAL\\tcannot connect to ${address}: .*\\(ECONNREFUSED\\)\n$`));
 });
 
-for (const address of ["127.0.0.1:0", "127.0.0.1:70000", "http://127.0.0.1:9001", "127.0.0.1:", ":9001", "127.0.0.1", "::1:9001", "127.0.0.1:80.5", "127.0.0.1:0x50"]) {
+for (const address of [
+  "127.0.0.1:0",
+  "127.0.0.1:70000",
+  "http://127.0.0.1:9001",
+  "127.0.0.1:",
+  ":9001",
+  "127.0.0.1",
+  "::1:9001",
+  "127.0.0.1:80.5",
+  "127.0.0.1:0x50",
+]) {
   test(`an address of ${address} ends the process with a message`, async () => {
     await using sandbox = await Sandbox.start("echo", { AWS_LAMBDA_RUNTIME_API: address });
     const { status, stderr } = await sandbox.exited;
@@ -362,4 +414,7 @@ test("a response that comes before the whole request was sent is taken, and the 
 });
 
 test("an event without a request id ends the process with a message", () =>
-  refuses(response(200, { ...eventHeaders({ headers: { "Lambda-Runtime-Aws-Request-Id": undefined } }), "Content-Length": "0" }), /no request id/));
+  refuses(
+    response(200, { ...eventHeaders({ headers: { "Lambda-Runtime-Aws-Request-Id": undefined } }), "Content-Length": "0" }),
+    /no request id/,
+  ));

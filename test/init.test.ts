@@ -25,7 +25,10 @@ for (const [name, env, errorType, errorMessage] of [
     const body = JSON.parse(report.body.toString());
     assert.equal(body.errorType, errorType);
     assert.match(body.errorMessage, errorMessage);
-    assert.ok(body.stackTrace.some((frame: string) => frame.includes("test/handlers/")), report.body.toString());
+    assert.ok(
+      body.stackTrace.some((frame: string) => frame.includes("test/handlers/")),
+      report.body.toString(),
+    );
     assert.equal(report.headers.get("lambda-runtime-function-error-type"), `Function.${errorType}`);
     const { status, stdout, stderr } = await sandbox.exited;
     assert.equal(status, 1);

@@ -35,7 +35,11 @@ test("the request id goes percent-encoded into the path", async () => {
 
 test("the invocation id is sent back with a reply and with an error, as it came, and only if it came", async () => {
   await using sandbox = await Sandbox.start("errors");
-  const failed = await sandbox.invoke({ body: '"Error"', headers: { "lambda-runtime-INVOCATION-id": " =opaque; value " }, expect: "error" });
+  const failed = await sandbox.invoke({
+    body: '"Error"',
+    headers: { "lambda-runtime-INVOCATION-id": " =opaque; value " },
+    expect: "error",
+  });
   assert.equal(failed.headers.get("lambda-runtime-invocation-id"), "=opaque; value");
   const without = await sandbox.invoke({ body: '"Error"', expect: "error" });
   assert.equal(without.headers.get("lambda-runtime-invocation-id"), undefined);
@@ -58,7 +62,10 @@ test("_X_AMZN_TRACE_ID is that of the invocation, and is not set if it has none"
 });
 
 test("a handler of several is picked by _HANDLER", async () => {
-  for (const [name, reply] of [["create", '"created"'], ["list", '"listed"']] as const) {
+  for (const [name, reply] of [
+    ["create", '"created"'],
+    ["list", '"listed"'],
+  ] as const) {
     await using sandbox = await Sandbox.start("several", { _HANDLER: name });
     assert.equal((await sandbox.invoke()).body.toString(), reply);
   }
@@ -87,7 +94,10 @@ for (const status of [403, 404, 429, 500, 503, 202, 302]) {
   });
 }
 
-for (const [name, body, path] of [["echo", "{}", "response"], ["errors", '"Error"', "error"]] as const) {
+for (const [name, body, path] of [
+  ["echo", "{}", "response"],
+  ["errors", '"Error"', "error"],
+] as const) {
   async function post(status: number): Promise<Sandbox> {
     const sandbox = await Sandbox.start(name);
     const next = await sandbox.api.request("GET", "/invocation/next");
@@ -111,7 +121,8 @@ for (const [name, body, path] of [["echo", "{}", "response"], ["errors", '"Error
       await using sandbox = await post(status);
       await sandbox.invoke({ id: "2", body, expect: path });
       const { stderr } = await sandbox.stop();
-      const complaint = status === 413 && path === "response" ? /the reply of 2 bytes is too large.* 6291556 bytes/ : new RegExp(`${status} "the reason"`);
+      const complaint =
+        status === 413 && path === "response" ? /the reply of 2 bytes is too large.* 6291556 bytes/ : new RegExp(`${status} "the reason"`);
       const lines = stderr.split("\n").filter((line) => complaint.test(line));
       assert.equal(lines.length, 1, stderr);
       assert.match(lines[0] ?? "", /^\S+\t1\tERROR\t/);
@@ -154,13 +165,19 @@ test("a reply over the limit is sent all the same; when it is refused, the log n
   await reply.send(answer(413));
   assert.equal((await sandbox.invoke({ id: "2", body: "3" })).body.toString(), "xxx");
   const { stderr } = await sandbox.stop();
-  assert.match(stderr, /^\S+\t1\tERROR\tthe reply of 6291557 bytes is too large, so the invocation has failed; the limit is 6291556 bytes\n$/);
+  assert.match(
+    stderr,
+    /^\S+\t1\tERROR\tthe reply of 6291557 bytes is too large, so the invocation has failed; the limit is 6291556 bytes\n$/,
+  );
 });
 
 test("what a raw handler returns has to be bytes or a string", async () => {
   await using sandbox = await Sandbox.start("not-bytes");
   const report = await sandbox.invoke({ expect: "error" });
-  assert.match(report.body.toString(), /"errorMessage":"the reply is object: a raw handler returns a Uint8Array, a string or a stream of them; .*"errorType":"Runtime\.MarshalError"/);
+  assert.match(
+    report.body.toString(),
+    /"errorMessage":"the reply is object: a raw handler returns a Uint8Array, a string or a stream of them; .*"errorType":"Runtime\.MarshalError"/,
+  );
 });
 
 for (const how of ["timer", "rejection"]) {

@@ -7,7 +7,7 @@ test("an event comes in as a value, and the result goes out as JSON", async () =
   await using sandbox = await Sandbox.start("json-echo");
   for (const [body, reply] of [
     ['{"a":[1,2.5,true,null,"é"]}', '{"a":[1,2.5,true,null,"é"]}'],
-    [' [ ]\r\n', "[]"],
+    [" [ ]\r\n", "[]"],
     ["", "null"],
     ["\ufeff{}", "{}"],
     ['"\\ud800"', '"\\ud800"'],

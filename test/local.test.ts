@@ -11,7 +11,8 @@ const bun = join(root, "node_modules/.bin/bun");
 /** A directory with these files, in which RUNTIME stands for the path of runtime.ts. */
 function project(files: Record<string, string>): string {
   const directory = mkdtempSync(join(workspace, "project-"));
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text.replaceAll("RUNTIME", join(root, "runtime.ts")));
+  for (const [name, text] of Object.entries(files))
+    writeFileSync(join(directory, name), text.replaceAll("RUNTIME", join(root, "runtime.ts")));
   return directory;
 }
 
@@ -36,10 +37,24 @@ test("an empty event, as argument or on standard input, is null", async () => {
 });
 
 test("an empty standard input is said to be null", async () => {
-  assert.equal((await runLocally("json-echo", [], { stdin: "" })).stderr, "standard input is empty, and so is the event: to json it is null\n");
+  assert.equal(
+    (await runLocally("json-echo", [], { stdin: "" })).stderr,
+    "standard input is empty, and so is the event: to json it is null\n",
+  );
 });
 
-for (const line of ["POST /path body", "get /path", "Get /path", "/path", "GET path", "GET  /path", "GET /path HTTP/1.1", "GET https://example.com/path", "true", '"GET /path"']) {
+for (const line of [
+  "POST /path body",
+  "get /path",
+  "Get /path",
+  "/path",
+  "GET path",
+  "GET  /path",
+  "GET /path HTTP/1.1",
+  "GET https://example.com/path",
+  "true",
+  '"GET /path"',
+]) {
   test(`${line} is not taken for an event by http, which names the form that is`, async () => {
     const { status, stderr } = await runLocally("web", [line]);
     const expected = "'GET /path?query', with the method in capitals and without a body, or the whole event as a JSON object";
@@ -53,7 +68,10 @@ for (const [where, redirection, why] of [
   ["a closed pipe", "| true", "EPIPE: broken pipe, write"],
   ["a closed descriptor", ">&-", "EBADF: bad file descriptor, write"],
 ] as const) {
-  for (const [handler, event] of [["echo", "x".repeat(100_000)], ["stream", '["large",1]']] as const) {
+  for (const [handler, event] of [
+    ["echo", "x".repeat(100_000)],
+    ["stream", '["large",1]'],
+  ] as const) {
     test(`a reply that cannot be written (of ${handler}) to ${where} ends with status 1 and a line that says so`, () => {
       const command = `('${executable(handler)}' '${event}'; echo "status $?" >&2) ${redirection}`;
       const { stderr } = spawnSync("sh", ["-c", command], { encoding: "utf8", env: {} });
@@ -133,10 +151,17 @@ test("outside bun test run serves, also where NODE_ENV is test", async () => {
 for (const flag of ["--watch", "--hot"]) {
   test(`bun ${flag} serves the event again at every change, also after an error`, async () => {
     const directory = project({ "handler.ts": greeting });
-    await using watcher = Bun.spawn([bun, flag, "--no-clear-screen", "handler.ts", '"Ada"'], { cwd: directory, env: {}, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    await using watcher = Bun.spawn([bun, flag, "--no-clear-screen", "handler.ts", '"Ada"'], {
+      cwd: directory,
+      env: {},
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
     const stdout = until(watcher.stdout);
     const stderr = until(watcher.stderr);
-    const change = (from: string, to: string) => writeFileSync(join(directory, "handler.ts"), greeting.replaceAll("RUNTIME", join(root, "runtime.ts")).replace(from, to));
+    const change = (from: string, to: string) =>
+      writeFileSync(join(directory, "handler.ts"), greeting.replaceAll("RUNTIME", join(root, "runtime.ts")).replace(from, to));
     await stdout('"Hello, Ada!"');
     change("Hello", "Goodbye");
     await stdout('"Goodbye, Ada!"');

@@ -80,13 +80,17 @@ for (const [list, kept, sample] of [
 
 test("a dropped locale falls back, whatever the locale of the process is, and nothing throws that did not throw before", () => {
   const out = build("--arch", architecture, "--locales", "en");
-  for (const [LANG, some] of [["C", locales], ["de_DE.UTF-8", localesOf("ar", "de", "ja", "zh")]] as const) {
+  for (const [LANG, some] of [
+    ["C", locales],
+    ["de_DE.UTF-8", localesOf("ar", "de", "ja", "zh")],
+  ] as const) {
     const { supported, said } = ask(out, some, { LANG });
     const failed = some.filter((locale) => JSON.stringify(said[locale]).includes('"failed:'));
     const expected = ask(full, ["de", ...failed], { LANG });
     for (const locale of failed) assert.deepEqual(said[locale], expected.said[locale], locale);
     assert.deepEqual(supported, Intl.NumberFormat.supportedLocalesOf(some), "as the Bun that runs this test has it");
-    for (const name of ["NumberFormat", "DateTimeFormat", "DisplayNames"]) assert.notDeepEqual(said.de?.[name], expected.said.de?.[name], name);
+    for (const name of ["NumberFormat", "DateTimeFormat", "DisplayNames"])
+      assert.notDeepEqual(said.de?.[name], expected.said.de?.[name], name);
   }
 });
 
@@ -102,7 +106,10 @@ for (const arch of ["x86_64", "arm64"]) {
     const left = [...items(after).keys()];
     assert.deepEqual(left, [...originals.keys()].filter(stays));
     for (const name of ["root.res", "en_GB.res", "de_AT.res", "coll/de__PHONEBOOK.res", "zone/tzdbNames.res", "brkitr/res_index.res"]) {
-      assert.ok(left.some((item) => item.endsWith(`/${name}`)), name);
+      assert.ok(
+        left.some((item) => item.endsWith(`/${name}`)),
+        name,
+      );
     }
     for (const [name, [start, end]] of originals) {
       assert.ok(after.subarray(start, end).equals(stays(name) ? before.subarray(start, end) : Buffer.alloc(end - start)), name);
@@ -153,8 +160,16 @@ const mark = Buffer.from("\0\x02\0CmnD", "latin1");
 for (const [kind, tamper, complaint] of [
   ["without ICU data", (bytes: Buffer) => bytes.write("XmnD", bytes.indexOf(mark) + 3), /there is none$/],
   ["with big-endian data", (bytes: Buffer) => bytes.writeUInt8(1, bytes.indexOf(mark) - 1), /there is none$/],
-  ["with two tables", (bytes: Buffer) => bytes.copy(bytes, bytes.indexOf(mark) + 100, bytes.indexOf(mark) - 9, bytes.indexOf(mark) + 7), /there is more than one$/],
-  ["with items in another order", (bytes: Buffer) => bytes.fill("zz", bytes.indexOf("/af.res") + 1, bytes.indexOf("/af.res") + 3), /af_NA\.res comes after zz\.res$/],
+  [
+    "with two tables",
+    (bytes: Buffer) => bytes.copy(bytes, bytes.indexOf(mark) + 100, bytes.indexOf(mark) - 9, bytes.indexOf(mark) + 7),
+    /there is more than one$/,
+  ],
+  [
+    "with items in another order",
+    (bytes: Buffer) => bytes.fill("zz", bytes.indexOf("/af.res") + 1, bytes.indexOf("/af.res") + 3),
+    /af_NA\.res comes after zz\.res$/,
+  ],
   ["without a dictionary", (bytes: Buffer) => bytes.write("/cjdicu.dict", bytes.indexOf("/cjdict.dict")), /no brkitr\/cjdict\.dict$/],
 ] as const) {
   test(`a Bun ${kind} is refused, and leaves no zip`, () => {

@@ -5,7 +5,11 @@ import { accepted, event } from "./runtime-api.ts";
 import { logEvents, Sandbox } from "./sandbox.ts";
 
 /** What a handler of test/handlers/console.ts prints for one event, to standard output and to standard error. */
-async function logged(what: string, env: Record<string, string> = {}, headers: Record<string, string> = {}): Promise<{ stdout: string; stderr: string }> {
+async function logged(
+  what: string,
+  env: Record<string, string> = {},
+  headers: Record<string, string> = {},
+): Promise<{ stdout: string; stderr: string }> {
   await using sandbox = await Sandbox.start("console", { ...env, FORCE_COLOR: "1" });
   await sandbox.invoke({ id: "1", body: JSON.stringify(what), headers });
   const { stdout, stderr } = await sandbox.stop();
@@ -16,11 +20,14 @@ const json = { AWS_LAMBDA_LOG_FORMAT: "JSON" };
 
 /** The log events of JSON format: one a line, each with a time, here without it. */
 function jsonEvents(log: string): Record<string, unknown>[] {
-  return log.split("\n").slice(0, -1).map((line) => {
-    const { timestamp, ...event } = JSON.parse(line);
-    assert.match(timestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-    return event;
-  });
+  return log
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => {
+      const { timestamp, ...event } = JSON.parse(line);
+      assert.match(timestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+      return event;
+    });
 }
 
 test("a line of text has its time, request id and level, and goes to the stream that the method prints to", async () => {
@@ -49,10 +56,11 @@ test("a line that is printed outside invocations has no request id", async () =>
 });
 
 const object = '{\n  user: {\n    name: "Ada",\n    roles: [ "admin" ],\n  },\n  at: 1970-01-01T00:00:00.000Z,\n}';
-const report = (events: Record<string, unknown>[]) => events.map(({ stackTrace, ...event }) => {
-  assert.match(String(stackTrace), /^at .*test\/handlers\/console\.ts:\d+:\d+/);
-  return event;
-});
+const report = (events: Record<string, unknown>[]) =>
+  events.map(({ stackTrace, ...event }) => {
+    assert.match(String(stackTrace), /^at .*test\/handlers\/console\.ts:\d+:\d+/);
+    return event;
+  });
 const info = (message: unknown) => [{ level: "INFO", requestId: "1", message }];
 const unreadable = "(it cannot be read: it throws when it is looked at)";
 
@@ -65,7 +73,11 @@ for (const [what, text, message = text] of [
   ["percent", "100%s"],
   ["object", object, { user: { name: "Ada", roles: ["admin"] }, at: "1970-01-01T00:00:00.000Z" }],
   ["array", "[ 1, {\n    two: 2,\n  } ]", [1, { two: 2 }]],
-  ["order", 'Order {\n  id: 7,\n  items: Map(1) {\n    "apple": {\n      count: 2,\n    },\n  },\n  tags: Set(1) {\n    "new",\n  },\n}', { id: 7, items: { apple: { count: 2 } }, tags: ["new"] }],
+  [
+    "order",
+    'Order {\n  id: 7,\n  items: Map(1) {\n    "apple": {\n      count: 2,\n    },\n  },\n  tags: Set(1) {\n    "new",\n  },\n}',
+    { id: 7, items: { apple: { count: 2 } }, tags: ["new"] },
+  ],
   ["circular", '{\n  name: "loop",\n  self: [Circular],\n}'],
   ["bigint", "{\n  count: 10n,\n}", { count: "10" }],
   ["function", "[class Order]"],
@@ -80,7 +92,11 @@ for (const [what, text, message = text] of [
 }
 
 test("in text, an error is its stack, alone, among others and inside of an object, without lines of its source", async () => {
-  for (const [what, before, after] of [["error", "", ""], ["an error among others", "it failed: ", " {\n  code: 7,\n}"], ["an error inside", "{\n  error: ", ",\n}"]] as const) {
+  for (const [what, before, after] of [
+    ["error", "", ""],
+    ["an error among others", "it failed: ", " {\n  code: 7,\n}"],
+    ["an error inside", "{\n  error: ", ",\n}"],
+  ] as const) {
     const [{ message } = { message: "" }, ...others] = logEvents((await logged(what)).stderr);
     assert.deepEqual(others, []);
     assert.ok(message.startsWith(before) && message.trimEnd().endsWith(after), message);
@@ -169,17 +185,55 @@ async function detailed(how: string, name: string, env: Record<string, string> =
   return { log: stderr, report: how === "throw" ? JSON.parse(body.toString()) : undefined };
 }
 
-const tooDeep = (levels: number): object => (levels > 0 ? { errorType: "Error", errorMessage: `link ${992 + levels - 1}`, cause: levels > 1 ? tooDeep(levels - 1) : "[…]" } : {});
+const tooDeep = (levels: number): object =>
+  levels > 0 ? { errorType: "Error", errorMessage: `link ${992 + levels - 1}`, cause: levels > 1 ? tooDeep(levels - 1) : "[…]" } : {};
 
 for (const [name, errorType, errorMessage, details] of [
   ["a cause", "TypeError", "failed", { cause: { errorType: "RangeError", errorMessage: "out of range", cause: "the root" } }],
-  ["an enumerable cause", "QueryError", "the query failed", { query: "select 1", cause: { errorType: "Error", errorMessage: "connect ECONNREFUSED", code: "ECONNREFUSED", port: 5432 } }],
-  ["several errors", "AggregateError", "all failed", { errors: [{ errorType: "Error", errorMessage: "connect ECONNREFUSED", code: "ECONNREFUSED", port: 5432 }, { errorType: "RangeError", errorMessage: "out of range" }] }],
-  ["own properties", "AccessDenied", "denied", { $fault: "client", $metadata: { httpStatusCode: 403, attempts: 1 }, count: "3n", at: "1970-01-01T00:00:00.000Z", tags: ["a"], nothing: null }],
+  [
+    "an enumerable cause",
+    "QueryError",
+    "the query failed",
+    { query: "select 1", cause: { errorType: "Error", errorMessage: "connect ECONNREFUSED", code: "ECONNREFUSED", port: 5432 } },
+  ],
+  [
+    "several errors",
+    "AggregateError",
+    "all failed",
+    {
+      errors: [
+        { errorType: "Error", errorMessage: "connect ECONNREFUSED", code: "ECONNREFUSED", port: 5432 },
+        { errorType: "RangeError", errorMessage: "out of range" },
+      ],
+    },
+  ],
+  [
+    "own properties",
+    "AccessDenied",
+    "denied",
+    {
+      $fault: "client",
+      $metadata: { httpStatusCode: 403, attempts: 1 },
+      count: "3n",
+      at: "1970-01-01T00:00:00.000Z",
+      tags: ["a"],
+      nothing: null,
+    },
+  ],
   ["names of the log's own", "Error", "mine", {}],
-  ["a circle", "Error", "outer", { self: { outer: "[Circular]" }, cause: { errorType: "Error", errorMessage: "inner", cause: "[Circular]" } }],
+  [
+    "a circle",
+    "Error",
+    "outer",
+    { self: { outer: "[Circular]" }, cause: { errorType: "Error", errorMessage: "inner", cause: "[Circular]" } },
+  ],
   ["a long chain", "Error", "link 1000", { cause: tooDeep(8) }],
-  ["what throws when it is looked at", "Error", "hostile", { getter: unreadable, nested: { inner: unreadable, kept: 1 }, cause: unreadable }],
+  [
+    "what throws when it is looked at",
+    "Error",
+    "hostile",
+    { getter: unreadable, nested: { inner: unreadable, kept: 1 }, cause: unreadable },
+  ],
   ["keys that throw", "Error", "proxied", {}],
   ["a hostile list of errors", "AggregateError", "hostile", { errors: [unreadable, { errorType: "Error", errorMessage: "kept" }] }],
 ] as const) {
@@ -188,7 +242,14 @@ for (const [name, errorType, errorMessage, details] of [
       const { log, report: reported } = await detailed(how, name, json);
       const [event] = jsonEvents(log);
       const withoutStacks = JSON.parse(JSON.stringify(event, (key, value) => (key === "stackTrace" ? undefined : value)));
-      assert.deepEqual(withoutStacks, { level: "ERROR", requestId: "1", errorType, errorMessage, ...details, message: `${errorType}: ${errorMessage}` });
+      assert.deepEqual(withoutStacks, {
+        level: "ERROR",
+        requestId: "1",
+        errorType,
+        errorMessage,
+        ...details,
+        message: `${errorType}: ${errorMessage}`,
+      });
       if (reported) assert.deepEqual(Object.keys(reported).sort(), ["errorMessage", "errorType", "stackTrace"]);
     }
   });
@@ -198,7 +259,10 @@ for (const [name, errorType, errorMessage, details] of [
     assert.equal(thrown.length, 1);
     const { message = "" } = thrown[0] ?? {};
     assert.ok(message.startsWith(`${errorType}: ${errorMessage}\n    at `), message);
-    const leaves = (value: unknown): string[] => (typeof value === "object" && value ? Object.entries(value).flatMap(([key, inner]) => (key === "errorType" ? [] : leaves(inner))) : [String(value)]);
+    const leaves = (value: unknown): string[] =>
+      typeof value === "object" && value
+        ? Object.entries(value).flatMap(([key, inner]) => (key === "errorType" ? [] : leaves(inner)))
+        : [String(value)];
     for (const leaf of leaves(details)) assert.ok(message.includes(leaf), leaf);
     assert.doesNotMatch(message, /^ *\d+ \|/m);
     assert.equal(logEvents((await detailed("log", name)).log)[0]?.message, message);
@@ -207,7 +271,11 @@ for (const [name, errorType, errorMessage, details] of [
   });
 }
 
-for (const [name, expected] of [["much text", /"xxx/], ["many members", /\[\s*0,\s*1,\s*2,[^]*\b49,\s*"\[…\]"/], ["a wide tree", /\[\s*\[/]] as const) {
+for (const [name, expected] of [
+  ["much text", /"xxx/],
+  ["many members", /\[\s*0,\s*1,\s*2,[^]*\b49,\s*"\[…\]"/],
+  ["a wide tree", /\[\s*\[/],
+] as const) {
   test(`of an error with ${name} no more than 40 kB is logged`, async () => {
     for (const env of [{}, json]) {
       const { log } = await detailed("throw", name, env);
@@ -226,10 +294,17 @@ test("a stack ends where the runtime calls the handler", async () => {
 
 test("a handler may replace the console", async () => {
   const { stdout } = await logged("replaced");
-  assert.deepEqual(logEvents(stdout).map(({ message }) => message), ["before", "mine: after"]);
+  assert.deepEqual(
+    logEvents(stdout).map(({ message }) => message),
+    ["before", "mine: after"],
+  );
 });
 
-for (const [how, signal] of [["crash", "SIGKILL"], ["exit", null], ["escape", null]] as const) {
+for (const [how, signal] of [
+  ["crash", "SIGKILL"],
+  ["exit", null],
+  ["escape", null],
+] as const) {
   test(`a long line that is written just before the process ends (${how}) is not lost`, async () => {
     await using sandbox = await Sandbox.start("console");
     const next = await sandbox.api.request("GET", "/invocation/next");

@@ -8,8 +8,20 @@ const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0)
 
 for (const { name, handler, invocations, bytes, limit } of [
   { name: "200,000 small invocations", handler: "json-echo", invocations: 200_000, bytes: event({ body: '{"text":"small"}' }), limit: 5 },
-  { name: "2,000 invocations of 1 MB, raw", handler: "echo", invocations: 2_000, bytes: chunkedEvent({ body: "x".repeat(1e6) }), limit: 20 },
-  { name: "2,000 invocations of 1 MB, as JSON", handler: "json-echo", invocations: 2_000, bytes: event({ body: `"${"x".repeat(1e6)}"` }), limit: 20 },
+  {
+    name: "2,000 invocations of 1 MB, raw",
+    handler: "echo",
+    invocations: 2_000,
+    bytes: chunkedEvent({ body: "x".repeat(1e6) }),
+    limit: 20,
+  },
+  {
+    name: "2,000 invocations of 1 MB, as JSON",
+    handler: "json-echo",
+    invocations: 2_000,
+    bytes: event({ body: `"${"x".repeat(1e6)}"` }),
+    limit: 20,
+  },
   { name: "20,000 invocations that fail", handler: "errors", invocations: 20_000, bytes: event({ body: '"OrderError"' }), limit: 5 },
 ]) {
   test(`over ${name} resident memory grows by less than ${limit} MB from the second quarter to the fourth`, async () => {

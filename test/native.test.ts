@@ -32,8 +32,18 @@ const upperCase = (bytes: Buffer) => bytes.map((byte) => (byte >= 0x61 && byte <
 const reversed = (bytes: Buffer) => bytes.toReversed();
 
 for (const { kind, start, expected, skip: reason } of [
-  { kind: "a C function that changes the body where it is", start: () => Sandbox.start(ffi(), { _HANDLER: "inPlace" }), expected: upperCase, skip },
-  { kind: "a C function that answers from its own memory", start: () => Sandbox.start(ffi(), { _HANDLER: "memoryOfTheLibrary" }), expected: reversed, skip },
+  {
+    kind: "a C function that changes the body where it is",
+    start: () => Sandbox.start(ffi(), { _HANDLER: "inPlace" }),
+    expected: upperCase,
+    skip,
+  },
+  {
+    kind: "a C function that answers from its own memory",
+    start: () => Sandbox.start(ffi(), { _HANDLER: "memoryOfTheLibrary" }),
+    expected: reversed,
+    skip,
+  },
   { kind: "a WebAssembly module", start: () => Sandbox.start("wasm"), expected: upperCase, skip: false },
 ]) {
   test(`${kind} is given each body, and its bytes are the reply`, { skip: reason }, async () => {

@@ -5,21 +5,82 @@ import { accepted, event, gone } from "./runtime-api.ts";
 import { Sandbox } from "./sandbox.ts";
 
 const globals = [
-  "Array", "Array.from", "Array.isArray", "Array.prototype[Symbol.iterator]", "Array.prototype.at", "Array.prototype.filter",
-  "Array.prototype.find", "Array.prototype.findLastIndex", "Array.prototype.includes", "Array.prototype.join",
-  "Array.prototype.map", "Array.prototype.push", "Array.prototype.slice", "ArrayBuffer.isView", "Bun.inspect", "Date",
-  "Date.prototype.toISOString", "Error", "Function.prototype.call", "Function.prototype.apply", "JSON.parse", "JSON.stringify", "Math.max",
-  "Math.trunc", "Number", "Object.assign", "Object.defineProperty", "Object.entries", "Object.fromEntries", "Object.hasOwn",
-  "Object.keys", "Promise", "Promise.all", "Promise.withResolvers", "Promise.prototype.then", "Reflect.defineProperty", "RegExp.prototype.exec",
-  "RegExp.prototype.test", "Set", "Set.prototype.add", "Set.prototype.delete", "Set.prototype.has", "Set.prototype[Symbol.iterator]",
-  "Set.prototype.values", "String", "String.prototype.includes", "String.prototype.replaceAll", "String.prototype.slice", "String.prototype.split",
-  "String.prototype.toUpperCase", "String.prototype.trim", "Symbol", "TextDecoder", "TextEncoder", "TextEncoder.prototype.encode", "Uint8Array",
-  "Uint8Array.prototype.set", "Uint8Array.prototype.subarray", "console", "console.error", "encodeURIComponent", "node:fs.writeSync",
-  "process.cwd", "process.exit", "process.getBuiltinModule", "process.off", "setTimeout", "clearTimeout",
+  "Array",
+  "Array.from",
+  "Array.isArray",
+  "Array.prototype[Symbol.iterator]",
+  "Array.prototype.at",
+  "Array.prototype.filter",
+  "Array.prototype.find",
+  "Array.prototype.findLastIndex",
+  "Array.prototype.includes",
+  "Array.prototype.join",
+  "Array.prototype.map",
+  "Array.prototype.push",
+  "Array.prototype.slice",
+  "ArrayBuffer.isView",
+  "Bun.inspect",
+  "Date",
+  "Date.prototype.toISOString",
+  "Error",
+  "Function.prototype.call",
+  "Function.prototype.apply",
+  "JSON.parse",
+  "JSON.stringify",
+  "Math.max",
+  "Math.trunc",
+  "Number",
+  "Object.assign",
+  "Object.defineProperty",
+  "Object.entries",
+  "Object.fromEntries",
+  "Object.hasOwn",
+  "Object.keys",
+  "Promise",
+  "Promise.all",
+  "Promise.withResolvers",
+  "Promise.prototype.then",
+  "Reflect.defineProperty",
+  "RegExp.prototype.exec",
+  "RegExp.prototype.test",
+  "Set",
+  "Set.prototype.add",
+  "Set.prototype.delete",
+  "Set.prototype.has",
+  "Set.prototype[Symbol.iterator]",
+  "Set.prototype.values",
+  "String",
+  "String.prototype.includes",
+  "String.prototype.replaceAll",
+  "String.prototype.slice",
+  "String.prototype.split",
+  "String.prototype.toUpperCase",
+  "String.prototype.trim",
+  "Symbol",
+  "TextDecoder",
+  "TextEncoder",
+  "TextEncoder.prototype.encode",
+  "Uint8Array",
+  "Uint8Array.prototype.set",
+  "Uint8Array.prototype.subarray",
+  "console",
+  "console.error",
+  "encodeURIComponent",
+  "node:fs.writeSync",
+  "process.cwd",
+  "process.exit",
+  "process.getBuiltinModule",
+  "process.off",
+  "setTimeout",
+  "clearTimeout",
 ];
 
 /** Serves the one event, and whatever is asked for then: what is told by POST is accepted, and there is no further event. */
-async function outcome(how: "throw" | "escape", path: string, env: Record<string, string>): Promise<{ status: number | null; stderr: string }> {
+async function outcome(
+  how: "throw" | "escape",
+  path: string,
+  env: Record<string, string>,
+): Promise<{ status: number | null; stderr: string }> {
   await using sandbox = await Sandbox.start("overwritten", env);
   const next = await sandbox.api.request("GET", "/invocation/next");
   await next.send(event({ body: JSON.stringify([how, path]) }));
@@ -37,7 +98,9 @@ for (const format of ["text", "JSON"]) {
   for (const path of globals) {
     test(`with ${path} overwritten, an error is logged (${format}), and one that escapes ends the process with status 1`, async () => {
       // Whichever the runtime meets first: the error that is thrown, or what is left of the global.
-      const told = new RegExp(`RangeError: after it was overwritten|Error: ${RegExp.escape(path)} was overwritten|TypeError: instanceof called on`);
+      const told = new RegExp(
+        `RangeError: after it was overwritten|Error: ${RegExp.escape(path)} was overwritten|TypeError: instanceof called on`,
+      );
       const thrown = await outcome("throw", path, { AWS_LAMBDA_LOG_FORMAT: format });
       assert.match(thrown.stderr, told);
       assert.ok(thrown.status === 0 || thrown.status === 1, String(thrown.status));

@@ -29,7 +29,11 @@ function createProject(files: Record<string, string | Uint8Array>): string {
 
 function build(project: string, args: string[], env: Record<string, string> = {}) {
   const PATH = [bunDirectory, process.env.PATH].join(delimiter);
-  return spawnSync(join(project, "build.sh"), ["handler.ts", ...args], { cwd: project, encoding: "utf8", env: { ...process.env, PATH, ...env } });
+  return spawnSync(join(project, "build.sh"), ["handler.ts", ...args], {
+    cwd: project,
+    encoding: "utf8",
+    env: { ...process.env, PATH, ...env },
+  });
 }
 
 /** Runs what was built where it is, as Lambda does. */
@@ -64,7 +68,10 @@ let native: string;
 before(() => {
   native = createProject({ "handler.ts": nativeHandler });
   const wanted = ["bcrypt@6.0.0", "@node-rs/crc32@1.10.6"];
-  const { status, stderr } = spawnSync("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", ...wanted], { cwd: native, encoding: "utf8" });
+  const { status, stderr } = spawnSync("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", ...wanted], {
+    cwd: native,
+    encoding: "utf8",
+  });
   assert.equal(status, 0, stderr);
 });
 
@@ -84,15 +91,24 @@ test("each architecture has the binaries of its own, in the versions that are in
       `bcrypt/prebuilds/linux-${cpu}/bcrypt.glibc.node`,
     ]);
     for (const file of addonsIn(folder)) assert.equal(readFileSync(join(folder, file)).readUInt16LE(18), machine, file);
-    for (const [name, version] of [["bcrypt", "6.0.0"], ["@node-rs/crc32", "1.10.6"], [`@node-rs/crc32-linux-${cpu}-gnu`, "1.10.6"]] as const) {
+    for (const [name, version] of [
+      ["bcrypt", "6.0.0"],
+      ["@node-rs/crc32", "1.10.6"],
+      [`@node-rs/crc32-linux-${cpu}-gnu`, "1.10.6"],
+    ] as const) {
       assert.equal(JSON.parse(readFileSync(join(folder, name, "package.json"), "utf8")).version, version);
     }
     assert.ok(existsSync(join(folder, "node-gyp-build/index.js")), "and what bcrypt needs");
-    const listed = spawnSync("python3", ["-m", "zipfile", "-l", join(native, "dist", `bootstrap-${arch}.zip`)], { encoding: "utf8" }).stdout;
+    const listed = spawnSync("python3", ["-m", "zipfile", "-l", join(native, "dist", `bootstrap-${arch}.zip`)], {
+      encoding: "utf8",
+    }).stdout;
     assert.match(listed, new RegExp(`^node_modules/bcrypt/prebuilds/linux-${cpu}/bcrypt\\.glibc\\.node `, "m"));
   }
   for (const index of [0, 1]) assert.ok(zips[0]?.[index] && zips[1]?.[index]?.equals(zips[0][index]));
-  assert.deepEqual(readdirSync(join(native, "dist")).filter((name) => name.startsWith(".")), []);
+  assert.deepEqual(
+    readdirSync(join(native, "dist")).filter((name) => name.startsWith(".")),
+    [],
+  );
 });
 
 const emulator = Bun.which("qemu-aarch64-static");
@@ -101,37 +117,58 @@ const canEmulate = emulator && existsSync(join(armLibraries, "lib/libstdc++.so.6
 
 for (const [arch, command, skip] of [
   ["x86_64", [], process.arch === "x64" ? false : "this is no x86_64 machine"],
-  ["arm64", process.arch === "arm64" ? [] : [emulator ?? "", "-L", armLibraries], canEmulate || process.arch === "arm64" ? false : "qemu-aarch64-static (of qemu-user-static, with libstdc++6-arm64-cross) is not installed"],
+  [
+    "arm64",
+    process.arch === "arm64" ? [] : [emulator ?? "", "-L", armLibraries],
+    canEmulate || process.arch === "arm64"
+      ? false
+      : "qemu-aarch64-static (of qemu-user-static, with libstdc++6-arm64-cross) is not installed",
+  ],
 ] as const) {
   test(`what is packed for ${arch} runs there, and the handler is the main module as ever`, { skip }, () => {
     const built = build(native, ["--no-zip", "--arch", arch, "--package", "bcrypt", "--package=@node-rs/crc32"]);
     assert.equal(built.status, 0, built.stderr);
     const { stdout, stderr } = run(native, arch, '"Ada"', [...command]);
-    assert.deepEqual({ stdout, stderr }, { stdout: `["${arch === "arm64" ? "arm64" : "x64"}",${Bun.hash.crc32("Ada")},true,true]`, stderr: "" });
+    assert.deepEqual(
+      { stdout, stderr },
+      { stdout: `["${arch === "arm64" ? "arm64" : "x64"}",${Bun.hash.crc32("Ada")},true,true]`, stderr: "" },
+    );
   });
 }
 
 for (const [kind, env, complaint] of [
-  ["the registry cannot be reached", { npm_config_registry: "http://127.0.0.1:9/", npm_config_fetch_retries: "0" }, /could not fetch what @node-rs\/crc32 1\.10\.6 needs on \w+\n$/],
+  [
+    "the registry cannot be reached",
+    { npm_config_registry: "http://127.0.0.1:9/", npm_config_fetch_retries: "0" },
+    /could not fetch what @node-rs\/crc32 1\.10\.6 needs on \w+\n$/,
+  ],
   ["there is no npm", { PATH: "" }, /there is no npm to fetch what @node-rs\/crc32 1\.10\.6 needs on \w+\n$/],
 ] as const) {
   test(`where ${kind}, what is installed is packed, and what is not is named`, () => {
     const bin = mkdtempSync(join(workspace, "bin-"));
-    for (const program of ["sh", "dirname", "cat", "bun"]) symlinkSync(Bun.which(program, { PATH: [bunDirectory, process.env.PATH].join(delimiter) }) ?? "", join(bin, program));
+    for (const program of ["sh", "dirname", "cat", "bun"])
+      symlinkSync(Bun.which(program, { PATH: [bunDirectory, process.env.PATH].join(delimiter) }) ?? "", join(bin, program));
     const offline = { ...env, npm_config_cache: join(bin, "cache"), ...("PATH" in env ? { PATH: bin } : {}) };
     const here = build(native, ["--no-zip", "--arch", architecture, "--package", "@node-rs/crc32", "--package", "bcrypt"], offline);
     assert.deepEqual({ status: here.status, stderr: here.stderr }, { status: 0, stderr: "" });
     const { status, stderr } = build(native, ["--arch", otherArchitecture, "--package", "@node-rs/crc32"], offline);
     assert.equal(status, 1);
     assert.match(stderr, complaint);
-    assert.ok(stderr.includes("\nbuild.sh: --package @node-rs/crc32: ") || stderr.startsWith("build.sh: --package @node-rs/crc32: "), stderr);
+    assert.ok(
+      stderr.includes("\nbuild.sh: --package @node-rs/crc32: ") || stderr.startsWith("build.sh: --package @node-rs/crc32: "),
+      stderr,
+    );
   });
 }
 
 // ── Packages that are made up ─────────────────────────────────────────────────────────────────────────────────────────
 
 /** The files of a package. */
-function packageFiles(place: string, manifest: object, files: Record<string, string | Uint8Array> = {}): Record<string, string | Uint8Array> {
+function packageFiles(
+  place: string,
+  manifest: object,
+  files: Record<string, string | Uint8Array> = {},
+): Record<string, string | Uint8Array> {
   const name = place.slice(place.lastIndexOf("node_modules/") + "node_modules/".length);
   const all = { "package.json": JSON.stringify({ name, version: "1.0.0", ...manifest }), ...files };
   return Object.fromEntries(Object.entries(all).map(([file, content]) => [`${place}/${file}`, content]));
@@ -142,10 +179,18 @@ const usesBoth = 'import { json, run } from "./runtime.ts";\nimport a from "a";\
 test("of what is needed in two versions each dependant finds its own, and what an earlier build has packed is gone", () => {
   const project = createProject({
     "handler.ts": usesBoth,
-    ...packageFiles("node_modules/a", { dependencies: { b: "^1", c: "^1" } }, { "index.js": 'module.exports = ["a", require("b"), require("c")];' }),
+    ...packageFiles(
+      "node_modules/a",
+      { dependencies: { b: "^1", c: "^1" } },
+      { "index.js": 'module.exports = ["a", require("b"), require("c")];' },
+    ),
     ...packageFiles("node_modules/a/node_modules/b", {}, { "index.js": 'module.exports = "b 1";' }),
     ...packageFiles("node_modules/c", { dependencies: { b: "^2" } }, { "index.js": 'module.exports = ["c", require("b")];' }),
-    ...packageFiles("node_modules/b", { version: "2.0.0", peerDependencies: { peer: "*", none: "*" } }, { "index.js": 'module.exports = "b 2";' }),
+    ...packageFiles(
+      "node_modules/b",
+      { version: "2.0.0", peerDependencies: { peer: "*", none: "*" } },
+      { "index.js": 'module.exports = "b 2";' },
+    ),
     ...packageFiles("node_modules/peer", {}),
     "dist/x86_64/node_modules/b/old.js": "",
     "dist/arm64/node_modules/b/old.js": "",
@@ -161,7 +206,11 @@ test("of packages for one system each, those for musl are left out, though they 
   const platform = { os: ["linux"], cpu: ["arm64"] };
   const project = createProject({
     "handler.ts": usesBoth,
-    ...packageFiles("node_modules/a", { optionalDependencies: { "a-gnu": "1.0.0", "a-musl": "1.0.0", "a-other": "1.0.0" } }, { "index.js": "" }),
+    ...packageFiles(
+      "node_modules/a",
+      { optionalDependencies: { "a-gnu": "1.0.0", "a-musl": "1.0.0", "a-other": "1.0.0" } },
+      { "index.js": "" },
+    ),
     ...packageFiles("node_modules/a-gnu", platform, { "a.node": addon(machines.arm64) }),
     ...packageFiles("node_modules/a-musl", platform, { "a.node": addon(machines.arm64, { text: "libc.musl-aarch64.so.1" }) }),
     ...packageFiles("node_modules/b", {}, { "index.js": "" }),
@@ -175,27 +224,40 @@ test("only native code for Linux with glibc is packed, what was published before
   const arm = machines.arm64;
   const project = createProject({
     "handler.ts": usesBoth,
-    ...packageFiles("node_modules/a", {}, {
-      "index.js": "",
-      "build/Release/a.node": addon(arm),
-      "prebuilds/linux-arm64/a.glibc.node": addon(arm, { text: "GLIBC_2.17\0GLIBC_2.34" }),
-      "prebuilds/linux-arm64/a.musl.node": addon(arm),
-      "prebuilds/linux-arm64/a.alpine.node": addon(arm, { text: "libc.musl-aarch64.so.1" }),
-      "prebuilds/freebsd-arm64/a.node": addon(arm, { system: 9 }),
-      "prebuilds/linux-x64/a.node": addon(machines.x86_64),
-      "prebuilds/darwin-arm64/a.node": "\xcf\xfa\xed\xfe",
-    }),
+    ...packageFiles(
+      "node_modules/a",
+      {},
+      {
+        "index.js": "",
+        "build/Release/a.node": addon(arm),
+        "prebuilds/linux-arm64/a.glibc.node": addon(arm, { text: "GLIBC_2.17\0GLIBC_2.34" }),
+        "prebuilds/linux-arm64/a.musl.node": addon(arm),
+        "prebuilds/linux-arm64/a.alpine.node": addon(arm, { text: "libc.musl-aarch64.so.1" }),
+        "prebuilds/freebsd-arm64/a.node": addon(arm, { system: 9 }),
+        "prebuilds/linux-x64/a.node": addon(machines.x86_64),
+        "prebuilds/darwin-arm64/a.node": "\xcf\xfa\xed\xfe",
+      },
+    ),
     ...packageFiles("node_modules/b", {}, { "index.js": "", "build/Release/b.node": addon(arm, { text: "GLIBC_2.17\0GLIBC_2.38" }) }),
   });
   const { status, stderr } = build(project, ["--no-zip", "--arch", "arm64", "--package", "a", "--package", "b"]);
   assert.equal(status, 0, stderr);
-  assert.match(stderr, /^build\.sh: warning: \S.*\/node_modules\/b\/build\/Release\/b\.node needs glibc 2\.38, and Amazon Linux 2023 has 2\.34\n$/);
+  assert.match(
+    stderr,
+    /^build\.sh: warning: \S.*\/node_modules\/b\/build\/Release\/b\.node needs glibc 2\.38, and Amazon Linux 2023 has 2\.34\n$/,
+  );
   assert.deepEqual(addonsIn(join(project, "dist/arm64/node_modules")), ["a/prebuilds/linux-arm64/a.glibc.node", "b/build/Release/b.node"]);
 });
 
 for (const [kind, args, files, expectedStatus, complaint] of [
   ["that is not installed", ["--package", "a"], {}, 1, /^build\.sh: --package a is not installed in \/.*: npm install a\n$/],
-  ["whose dependency is not installed", ["--package", "a"], packageFiles("node_modules/a", { dependencies: { b: "^1" } }), 1, /^build\.sh: --package: b, which a needs, is not installed: npm install\n$/],
+  [
+    "whose dependency is not installed",
+    ["--package", "a"],
+    packageFiles("node_modules/a", { dependencies: { b: "^1" } }),
+    1,
+    /^build\.sh: --package: b, which a needs, is not installed: npm install\n$/,
+  ],
   ["with a version", ["--package", "a@1.0.0"], {}, 2, /^build\.sh: --package a@1\.0\.0 is no name of a package: /],
   ["with a path", ["--package=./node_modules/a"], {}, 2, /^build\.sh: --package \.\/node_modules\/a is no name of a package: /],
   ["without a name", ["--package", ""], {}, 2, /^build\.sh: --package needs a value \(/],
@@ -230,7 +292,8 @@ for (const [kind, args, files, expectedStatus, complaint] of [
 
 test("native code that goes into a bundle is named once, with the option that is for it", () => {
   const project = createProject({
-    "handler.ts": 'import { json, run } from "./runtime.ts";\nimport a from "@scope/a";\nimport b from "b";\nimport own from "./own.node";\nrun(json(() => [a, b, own]));\n',
+    "handler.ts":
+      'import { json, run } from "./runtime.ts";\nimport a from "@scope/a";\nimport b from "b";\nimport own from "./own.node";\nrun(json(() => [a, b, own]));\n',
     ...packageFiles("node_modules/@scope/a", {}, { "index.js": 'exports.a = require("a-linux-x64");' }),
     ...packageFiles("node_modules/b", {}, { "index.js": 'module.exports = require("a-linux-x64");' }),
     ...packageFiles("node_modules/a-linux-x64", { main: "a.node" }, { "a.node": addon(62) }),
@@ -251,9 +314,16 @@ for (const [kind, args, files] of [
   ["what --external leaves out", ["--", "--external", "a"], {}],
 ] as const) {
   test(`${kind} is an initialization error that names it`, async () => {
-    const project = createProject({ "src/handler.ts": 'import { json, run } from "../runtime.ts";\nimport a from "a";\nrun(json(() => a));\n', ...files });
+    const project = createProject({
+      "src/handler.ts": 'import { json, run } from "../runtime.ts";\nimport a from "a";\nrun(json(() => a));\n',
+      ...files,
+    });
     const PATH = [bunDirectory, process.env.PATH].join(delimiter);
-    const built = spawnSync(join(project, "build.sh"), ["src/handler.ts", "--no-zip", "--arch", architecture, ...args], { cwd: project, encoding: "utf8", env: { ...process.env, PATH } });
+    const built = spawnSync(join(project, "build.sh"), ["src/handler.ts", "--no-zip", "--arch", architecture, ...args], {
+      cwd: project,
+      encoding: "utf8",
+      env: { ...process.env, PATH },
+    });
     assert.equal(built.status, 0, built.stderr);
     const bootstrap = join(project, "dist", architecture, "bootstrap"); // run in the current directory of the tests
     await using sandbox = await Sandbox.start(bootstrap);
@@ -270,7 +340,8 @@ for (const [kind, args, files] of [
 
 test("what the handler itself throws while it loads is still reported by the runtime, with its place", () => {
   const project = createProject({
-    "handler.ts": 'import { json, run } from "./runtime.ts";\nimport a from "a";\nif (a) throw new RangeError("here");\nrun(json(() => a));\n',
+    "handler.ts":
+      'import { json, run } from "./runtime.ts";\nimport a from "a";\nif (a) throw new RangeError("here");\nrun(json(() => a));\n',
     ...packageFiles("node_modules/a", {}, { "index.js": "module.exports = 1;" }),
   });
   const built = build(project, ["--no-zip", "--arch", architecture, "--package", "a"]);

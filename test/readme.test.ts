@@ -9,7 +9,10 @@ import { architecture, root } from "./sandbox.ts";
 const { directory, path, sh } = createProject();
 
 test("every TypeScript snippet type-checks", () => {
-  writeFileSync(join(directory, "tsconfig.json"), readFileSync(join(root, "tsconfig.json"), "utf8").replace(/"include": .*/, '"include": ["*.ts"]'));
+  writeFileSync(
+    join(directory, "tsconfig.json"),
+    readFileSync(join(root, "tsconfig.json"), "utf8").replace(/"include": .*/, '"include": ["*.ts"]'),
+  );
   const { status, stdout } = sh("tsc");
   assert.equal(status, 0, stdout);
   assert.ok(blocks("ts").length >= 4);
@@ -22,7 +25,8 @@ test("every command that is shown with its output prints that output", () => {
     const { status, stdout, stderr } = sh(command);
     assert.equal(status, 0, `${command}\n${stderr}`);
     assert.equal(withoutSizes(stdout), withoutSizes(output), command);
-    for (const [index, size] of sizes(output).entries()) assert.ok(Math.abs(size - (sizes(stdout)[index] ?? 0)) < 0.5, `${command}: ${size} MB`);
+    for (const [index, size] of sizes(output).entries())
+      assert.ok(Math.abs(size - (sizes(stdout)[index] ?? 0)) < 0.5, `${command}: ${size} MB`);
   }
 });
 
@@ -34,7 +38,12 @@ test("the first handler runs from source as the README says", () => {
 test("the contents name every section in its order, and every link within the README leads somewhere", () => {
   const links = [...readme.matchAll(/\]\(#(.+?)\)/g)].map(([, anchor = ""]) => anchor);
   const titles = [...readme.matchAll(/^## (?!License)(.+)$/gm)].map(([, title = ""]) => title);
-  const sections = titles.map((title) => title.toLowerCase().replaceAll(/[^\w -]/g, "").replaceAll(" ", "-"));
+  const sections = titles.map((title) =>
+    title
+      .toLowerCase()
+      .replaceAll(/[^\w -]/g, "")
+      .replaceAll(" ", "-"),
+  );
   assert.deepEqual(links.slice(0, sections.length), sections);
   const anchors = [...readme.matchAll(/<a id="(.+?)">/g)].map(([, anchor = ""]) => anchor);
   for (const link of links) assert.ok([...sections, ...anchors].includes(link), link);
@@ -69,7 +78,13 @@ test("the tests pass as the README shows them, and one that expects something el
 });
 
 test("the application is served as the README says, by bun --hot and as a function", async () => {
-  await using server = Bun.spawn(["bun", "--hot", "app.ts"], { cwd: directory, env: { PATH: path(), BUN_PORT: "0" }, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  await using server = Bun.spawn(["bun", "--hot", "app.ts"], {
+    cwd: directory,
+    env: { PATH: path(), BUN_PORT: "0" },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
   let said = "";
   for await (const bytes of server.stdout) {
     said += new TextDecoder().decode(bytes);
@@ -106,7 +121,8 @@ test("the secret is asked for as the extension wants it, and what it answers oth
 });
 
 test("the options of bun that the README names are ones that it has", () => {
-  for (const [, options = ""] of readme.matchAll(/`bun (--(?:inspect-wait|watch|hot)) /g)) assert.match(sh("bun --help").stdout, new RegExp(`${options}\\b`));
+  for (const [, options = ""] of readme.matchAll(/`bun (--(?:inspect-wait|watch|hot)) /g))
+    assert.match(sh("bun --help").stdout, new RegExp(`${options}\\b`));
 });
 
 const skip = Bun.which("cc") ? false : "cc (of gcc, with libc6-dev) is not installed";
@@ -118,7 +134,10 @@ test("the C library is built, packed and called as the README says", { skip }, (
   assert.equal(status, 0, stderr);
   assert.match(stdout, /^dist\/bootstrap-\w+\.zip /);
   const listed = sh(`python3 -m zipfile -l dist/bootstrap-${architecture}.zip`).stdout;
-  assert.deepEqual([...listed.matchAll(/^(\S+) +\d{4}-/gm)].map(([, name]) => name), ["bootstrap", "libupper.so"]);
+  assert.deepEqual(
+    [...listed.matchAll(/^(\S+) +\d{4}-/gm)].map(([, name]) => name),
+    ["bootstrap", "libupper.so"],
+  );
   assert.equal(sh(`dist/${architecture}/bootstrap Ada`).stdout, "ADA");
 });
 

@@ -102,7 +102,10 @@ export class Connection {
   private takeRequest(): ReceivedRequest | undefined {
     const headEnd = this.received.indexOf("\r\n\r\n") + 4;
     if (headEnd < 4) return undefined;
-    const [requestLine = "", ...fieldLines] = this.received.subarray(0, headEnd - 4).toString("utf8").split("\r\n");
+    const [requestLine = "", ...fieldLines] = this.received
+      .subarray(0, headEnd - 4)
+      .toString("utf8")
+      .split("\r\n");
     const [method = "", target = "", httpVersion] = requestLine.split(" ");
     assert.equal(httpVersion, "HTTP/1.1", `request line: ${requestLine}`);
     const headers = new Map<string, string>();
@@ -138,7 +141,7 @@ function withLength(bytes: Buffer, length: number): Payload | undefined {
 /** Reads a chunked body; `undefined` if it is not all there. */
 function dechunked(bytes: Buffer): Payload | undefined {
   const chunks: Buffer[] = [];
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const lineEnd = bytes.indexOf("\r\n", at);
     if (lineEnd < 0) return undefined;
     const sizeLine = bytes.subarray(at, lineEnd).toString("latin1");

@@ -87,7 +87,11 @@ export class Sandbox implements AsyncDisposable {
 }
 
 /** Runs a compiled handler outside Lambda. */
-export async function runLocally(name: string, args: string[], options: { stdin?: string | Uint8Array; env?: Record<string, string> } = {}): Promise<Exit> {
+export async function runLocally(
+  name: string,
+  args: string[],
+  options: { stdin?: string | Uint8Array; env?: Record<string, string> } = {},
+): Promise<Exit> {
   return outcome(spawn(name, args, options.env ?? {}, Buffer.from(options.stdin ?? "")));
 }
 
@@ -115,11 +119,15 @@ export interface LogEvent {
 
 /** The log events of text format: one a line, the line feeds of a message as carriage returns. */
 export function logEvents(log: string): LogEvent[] {
-  return log.split("\n").slice(0, -1).map((line) => {
-    const [, requestId = "", level = "", message = ""] = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\t([^\t]*)\t([A-Z]+)\t(.*)$/s.exec(line) ?? [];
-    assert.ok(level, `not a log event: ${line}`);
-    return { requestId, level, message: message.replaceAll("\r", "\n") };
-  });
+  return log
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => {
+      const [, requestId = "", level = "", message = ""] =
+        /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\t([^\t]*)\t([A-Z]+)\t(.*)$/s.exec(line) ?? [];
+      assert.ok(level, `not a log event: ${line}`);
+      return { requestId, level, message: message.replaceAll("\r", "\n") };
+    });
 }
 
 /** The resident memory of a process, in MB: all of it (`VmRSS`), what no file backs (`RssAnon`), or the peak (`VmHWM`). */

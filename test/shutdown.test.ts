@@ -66,12 +66,21 @@ test("the extension is registered before the first event is asked for", async ()
 });
 
 for (const [kind, fails] of [
-  ["is refused", (sandbox: Sandbox) => sandbox.api.extensionRequest("POST", "/register").then((request) => request.send(answer(403, "too many")))],
-  ["has no identifier", (sandbox: Sandbox) => sandbox.api.extensionRequest("POST", "/register").then((request) => request.send(answer(200)))],
+  [
+    "is refused",
+    (sandbox: Sandbox) => sandbox.api.extensionRequest("POST", "/register").then((request) => request.send(answer(403, "too many"))),
+  ],
+  [
+    "has no identifier",
+    (sandbox: Sandbox) => sandbox.api.extensionRequest("POST", "/register").then((request) => request.send(answer(200))),
+  ],
   ["is not answered for 1 s", (sandbox: Sandbox) => sandbox.api.extensionRequest("POST", "/register")],
-  ["is cut off twice", async (sandbox: Sandbox) => {
-    for (let time = 0; time < 2; time++) (await sandbox.api.extensionRequest("POST", "/register")).connection.reset();
-  }],
+  [
+    "is cut off twice",
+    async (sandbox: Sandbox) => {
+      for (let time = 0; time < 2; time++) (await sandbox.api.extensionRequest("POST", "/register")).connection.reset();
+    },
+  ],
 ] as const) {
   test(`a registration that ${kind} is logged, and the function is served`, async () => {
     await using sandbox = await Sandbox.start("shutdown");

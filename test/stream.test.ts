@@ -62,7 +62,12 @@ test("each chunk is on the wire as soon as it is made", async () => {
   assert.equal(reply.body.toString(), "1\n2\n3\n4\n5\n");
 });
 
-for (const [name, argument, type] of [["failing", 0, "Function.StreamFailure"], ["bad chunk", 0, "Runtime.MarshalError"], ["bad type", 0, "Runtime.MarshalError"], ["stuck", 0, "Runtime.NeverSettled"]] as const) {
+for (const [name, argument, type] of [
+  ["failing", 0, "Function.StreamFailure"],
+  ["bad chunk", 0, "Runtime.MarshalError"],
+  ["bad type", 0, "Runtime.MarshalError"],
+  ["stuck", 0, "Runtime.NeverSettled"],
+] as const) {
   test(`a stream that fails before its first byte (${name}) is an ordinary error`, async () => {
     await using sandbox = await ask(name, argument);
     const report = await sandbox.api.request("POST", "/invocation/1/error");
@@ -73,13 +78,21 @@ for (const [name, argument, type] of [["failing", 0, "Function.StreamFailure"], 
   });
 }
 
-for (const [name, type, errorType] of [["failing", "Function.StreamFailure", "StreamFailure"], ["bad chunk", "Runtime.MarshalError", "Runtime.MarshalError"], ["stuck", "Runtime.NeverSettled", "Runtime.NeverSettled"]] as const) {
+for (const [name, type, errorType] of [
+  ["failing", "Function.StreamFailure", "StreamFailure"],
+  ["bad chunk", "Runtime.MarshalError", "Runtime.MarshalError"],
+  ["stuck", "Runtime.NeverSettled", "Runtime.NeverSettled"],
+] as const) {
   test(`a stream that fails after its first byte (${name}) ends with the error trailers, and the log says that it was cut`, async () => {
     await using sandbox = await ask(name, 2);
     const reply = await sandbox.api.request("POST", "/invocation/1/response");
     assert.equal(reply.body.toString(), "1\n2\n");
     const body = trailerOf(reply, "Lambda-Runtime-Function-Error-Body") ?? "";
-    assert.ok(reply.raw.toString().endsWith(`2\r\n2\n\r\n0\r\nLambda-Runtime-Function-Error-Type: ${type}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n\r\n`));
+    assert.ok(
+      reply.raw
+        .toString()
+        .endsWith(`2\r\n2\n\r\n0\r\nLambda-Runtime-Function-Error-Type: ${type}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n\r\n`),
+    );
     const report = JSON.parse(Buffer.from(body, "base64").toString());
     assert.equal(report.errorType, errorType);
     if (name === "failing") assert.equal(report.errorMessage, "in the stream: é\r\n");
@@ -108,10 +121,13 @@ test("what a stream fails with is logged even if the answer to it is no HTTP", a
   await (await sandbox.api.request("POST", "/invocation/1/response")).send("garbage\r\n\r\n");
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 1);
-  assert.deepEqual(logEvents(stderr).map(({ level, message }) => [level, message.split("\n")[0]]), [
-    ["ERROR", "StreamFailure: in the stream: é"],
-    ["FATAL", 'malformed response: status line "garbage"'],
-  ]);
+  assert.deepEqual(
+    logEvents(stderr).map(({ level, message }) => [level, message.split("\n")[0]]),
+    [
+      ["ERROR", "StreamFailure: in the stream: é"],
+      ["FATAL", 'malformed response: status line "garbage"'],
+    ],
+  );
 });
 
 for (const method of ["end", "reset"] as const) {
@@ -121,7 +137,10 @@ for (const method of ["end", "reset"] as const) {
     sandbox.api.connections[0]?.[method]();
     assert.equal((await sandbox.invoke({ id: "2", body: '["slow",2]' })).body.toString(), "1\n2\n");
     const { stdout, stderr } = await sandbox.stop();
-    assert.deepEqual(logEvents(stdout).map(({ message }) => message), ["finally", "finally"]);
+    assert.deepEqual(
+      logEvents(stdout).map(({ message }) => message),
+      ["finally", "finally"],
+    );
     assert.match(stderr, /^\S+\t1\tERROR\tthe streamed reply was cut, since the connection broke after its first chunk was sent\n$/);
   });
 }
@@ -132,7 +151,10 @@ test("a server that refuses a stream in the middle of it cancels it, and the nex
   await sandbox.api.connections[0]?.send(answer(413, "too large"));
   assert.equal((await sandbox.invoke({ id: "2", body: '["slow",2]' })).body.toString(), "1\n2\n");
   const { stdout, stderr } = await sandbox.stop();
-  assert.deepEqual(logEvents(stdout).map(({ message }) => message), ["finally", "finally"]);
+  assert.deepEqual(
+    logEvents(stdout).map(({ message }) => message),
+    ["finally", "finally"],
+  );
   assert.match(stderr, /^\S+\t1\tERROR\tthe streamed reply was refused: 413 "too large"\n$/);
 });
 

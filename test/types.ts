@@ -29,7 +29,9 @@ context satisfies LambdaContext;
 
 // Event and result are inferred, or given.
 run(json((event: { id: number }) => event.id));
-run(json(async (event: { id: number }, { signal }) => fetch(`http://127.0.0.1/${event.id}`, { signal }).then((response) => response.json())));
+run(
+  json(async (event: { id: number }, { signal }) => fetch(`http://127.0.0.1/${event.id}`, { signal }).then((response) => response.json())),
+);
 run(json<{ id: number }, string>((event) => String(event.id)));
 // @ts-expect-error: the result is a string
 run(json<{ id: number }, string>((event) => event.id));
@@ -43,9 +45,16 @@ run(http(() => new Response("text")));
 run(http(async (request, { event, context }) => Response.json([request.url, context.awsRequestId, typeof event]), { streaming: true }));
 run(http((_request, { event }: WebEnv<LambdaFunctionURLEvent>) => new Response(event.requestContext.http.sourceIp)));
 run(http<APIGatewayProxyEvent>((_request, { requestContext }) => new Response(requestContext.identity.sourceIp)));
-run(http<APIGatewayProxyEventV2WithJWTAuthorizer>((_request, { requestContext }) => Response.json(requestContext.authorizer.jwt.claims.sub)));
+run(
+  http<APIGatewayProxyEventV2WithJWTAuthorizer>((_request, { requestContext }) => Response.json(requestContext.authorizer.jwt.claims.sub)),
+);
 run(http<ALBEvent>((_request, { requestContext }) => new Response(requestContext.elb.targetGroupArn)));
-run(http((_request, { lambdaContext, requestContext }) => new Response(lambdaContext.awsRequestId satisfies string, requestContext satisfies unknown as {})));
+run(
+  http(
+    (_request, { lambdaContext, requestContext }) =>
+      new Response(lambdaContext.awsRequestId satisfies string, requestContext satisfies unknown as {}),
+  ),
+);
 // @ts-expect-error: nothing is known of an event without a type
 run(http((_request, { event }) => new Response(event.rawPath)));
 // @ts-expect-error: there is no such member

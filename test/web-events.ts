@@ -46,7 +46,9 @@ export function functionUrl(request: WebRequest): WebEvent {
     version: "2.0",
     routeKey: "$default",
     rawPath: path,
-    rawQueryString: encoded(query).map((pair) => pair.join("=")).join("&"),
+    rawQueryString: encoded(query)
+      .map((pair) => pair.join("="))
+      .join("&"),
     ...(cookies ? { cookies } : {}),
     headers: Object.fromEntries(joined),
     requestContext: {
@@ -67,7 +69,13 @@ export function functionUrl(request: WebRequest): WebEvent {
 /** https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html (version 2.0) */
 export function httpApi(request: WebRequest): WebEvent {
   const { method = "GET", path = "/", query } = request;
-  return { ...functionUrl(request), routeKey: `${method} ${path}`, ...(query ? { queryStringParameters: Object.fromEntries(query) } : {}), pathParameters: {}, stageVariables: {} };
+  return {
+    ...functionUrl(request),
+    routeKey: `${method} ${path}`,
+    ...(query ? { queryStringParameters: Object.fromEntries(query) } : {}),
+    pathParameters: {},
+    stageVariables: {},
+  };
 }
 
 /** https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html (version 1.0) */
@@ -84,7 +92,18 @@ export function restApi(request: WebRequest): WebEvent {
     multiValueQueryStringParameters: query ? grouped(query) : null,
     pathParameters: { proxy: path.slice(1) },
     stageVariables: null,
-    requestContext: { accountId: "123456789012", apiId: "id", domainName: "id.execute-api.us-east-1.amazonaws.com", httpMethod: method, identity: { sourceIp, userAgent: "agent" }, path: `/prod${path}`, protocol: "HTTP/1.1", requestId: "id=", resourcePath: "/{proxy+}", stage: "prod" },
+    requestContext: {
+      accountId: "123456789012",
+      apiId: "id",
+      domainName: "id.execute-api.us-east-1.amazonaws.com",
+      httpMethod: method,
+      identity: { sourceIp, userAgent: "agent" },
+      path: `/prod${path}`,
+      protocol: "HTTP/1.1",
+      requestId: "id=",
+      resourcePath: "/{proxy+}",
+      stage: "prod",
+    },
     ...payload(request, null),
   };
 }
@@ -115,7 +134,9 @@ export function albMultiValue(request: WebRequest): WebEvent {
 export function lattice(request: WebRequest): WebEvent {
   const { method = "GET", path = "/", query = [], headers = [], cookies } = request;
   const fields: [string, string][] = [...common, ...headers, ...(cookies ? [["cookie", cookies.join("; ")] as [string, string]] : [])];
-  const search = encoded(query).map((pair) => pair.join("=")).join("&");
+  const search = encoded(query)
+    .map((pair) => pair.join("="))
+    .join("&");
   const arn = (what: string) => `arn:aws:vpc-lattice:us-east-2:123456789012:${what}`;
   return {
     version: "2.0",
@@ -127,7 +148,11 @@ export function lattice(request: WebRequest): WebEvent {
       serviceNetworkArn: arn("servicenetwork/sn-0bf3f2882e9cc805a"),
       serviceArn: arn("service/svc-0a40eebed65f8d69c"),
       targetGroupArn: arn("targetgroup/tg-6d0ecf831eec9f09"),
-      identity: { sourceVpcArn: "arn:aws:ec2:us-east-2:123456789012:vpc/vpc-0b8276c84697e7339", type: "AWS_IAM", principal: "arn:aws:iam::123456789012:role/role" },
+      identity: {
+        sourceVpcArn: "arn:aws:ec2:us-east-2:123456789012:vpc/vpc-0b8276c84697e7339",
+        type: "AWS_IAM",
+        principal: "arn:aws:iam::123456789012:role/role",
+      },
       region: "us-east-2",
       timeEpoch: "1690497599177430",
     },

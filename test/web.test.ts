@@ -32,27 +32,60 @@ async function seen(sandbox: Sandbox, webEvent: WebEvent): Promise<Seen & { head
 test("method, path and query string are those that the client sent, whatever the event", async () => {
   await using sandbox = await Sandbox.start("web");
   for (const [kind, make] of Object.entries(kinds)) {
-    const request = await seen(sandbox, make({ method: "DELETE", path: "/a%2Fb/c", query: [["q", "x y"], ["q", "z&=%"], ["empty", ""]] }));
+    const request = await seen(
+      sandbox,
+      make({
+        method: "DELETE",
+        path: "/a%2Fb/c",
+        query: [
+          ["q", "x y"],
+          ["q", "z&=%"],
+          ["empty", ""],
+        ],
+      }),
+    );
     assert.equal(request.method, "DELETE", kind);
     const { host, pathname, searchParams, protocol } = new URL(request.url);
     assert.equal(protocol, "https:", kind);
     assert.equal(host, "example.com", kind);
     assert.equal(pathname, "/a%2Fb/c", kind);
-    if (kind === "alb") assert.deepEqual([...searchParams], [["q", "z&=%"], ["empty", ""]], "it keeps the last value of each name");
-    else assert.deepEqual([...searchParams], [["q", "x y"], ["q", "z&=%"], ["empty", ""]], kind);
+    if (kind === "alb")
+      assert.deepEqual(
+        [...searchParams],
+        [
+          ["q", "z&=%"],
+          ["empty", ""],
+        ],
+        "it keeps the last value of each name",
+      );
+    else
+      assert.deepEqual(
+        [...searchParams],
+        [
+          ["q", "x y"],
+          ["q", "z&=%"],
+          ["empty", ""],
+        ],
+        kind,
+      );
   }
 });
 
 test("scheme and host are those of the event", async () => {
   await using sandbox = await Sandbox.start("web");
-  const withHeaders = async (make: typeof alb, headers: Record<string, string>) => (await seen(sandbox, { ...make({ path: "/p" }), headers })).url;
+  const withHeaders = async (make: typeof alb, headers: Record<string, string>) =>
+    (await seen(sandbox, { ...make({ path: "/p" }), headers })).url;
   assert.equal(await withHeaders(alb, { host: "internal.example:8080", "x-forwarded-proto": "http" }), "http://internal.example:8080/p");
   assert.equal(await withHeaders(functionUrl, {}), "https://id.lambda-url.us-west-2.on.aws/p");
 });
 
 test("of VPC Lattice the query is that of the path, and without one the parameters", async () => {
   await using sandbox = await Sandbox.start("web");
-  const { url } = await seen(sandbox, { ...lattice({ path: "/a%20b" }), path: "/a%20b?x=%2B&y=?&x", queryStringParameters: { x: ["+", ""], y: ["?"] } });
+  const { url } = await seen(sandbox, {
+    ...lattice({ path: "/a%20b" }),
+    path: "/a%20b?x=%2B&y=?&x",
+    queryStringParameters: { x: ["+", ""], y: ["?"] },
+  });
   assert.equal(url, "https://example.com/a%20b?x=%2B&y=?&x");
   const documented = await seen(sandbox, { ...lattice({ path: "/" }), queryStringParameters: { x: ["a b", "&"], y: ["=#"] } });
   assert.equal(documented.url, "https://example.com/?x=a%20b&x=%26&y=%3D%23");
@@ -78,9 +111,23 @@ test("a raw query string is kept to the letter", async () => {
 test("header fields and cookies come in, repeated ones too", async () => {
   await using sandbox = await Sandbox.start("web");
   for (const [kind, make] of Object.entries(kinds)) {
-    const request = await seen(sandbox, make({ headers: [["x-one", "1"], ["x-list", "a"], ["x-list", "b, c"]], cookies: ["a=1", "b=2"] }));
+    const request = await seen(
+      sandbox,
+      make({
+        headers: [
+          ["x-one", "1"],
+          ["x-list", "a"],
+          ["x-list", "b, c"],
+        ],
+        cookies: ["a=1", "b=2"],
+      }),
+    );
     assert.equal(request.header("x-one"), "1", kind);
-    assert.equal(request.header("x-list"), kind === "alb" ? "b, c" : kind === "functionUrl" || kind === "httpApi" ? "a,b, c" : "a, b, c", kind);
+    assert.equal(
+      request.header("x-list"),
+      kind === "alb" ? "b, c" : kind === "functionUrl" || kind === "httpApi" ? "a,b, c" : "a, b, c",
+      kind,
+    );
     assert.equal(request.header("cookie"), "a=1; b=2", kind);
   }
 });
@@ -114,7 +161,11 @@ test("a response goes out with status, header fields and cookies in the shape of
   assert.deepEqual(await result(sandbox, restApi({ path })), { ...rest, multiValueHeaders });
   assert.deepEqual(await result(sandbox, albMultiValue({ path })), { ...rest, statusDescription: "200", multiValueHeaders });
   assert.deepEqual(await result(sandbox, lattice({ path })), { ...rest, headers: { ...headers, "set-cookie": cookies } });
-  assert.deepEqual(await result(sandbox, alb({ path })), { ...rest, statusDescription: "200", headers: { ...headers, "set-cookie": cookies[0] } });
+  assert.deepEqual(await result(sandbox, alb({ path })), {
+    ...rest,
+    statusDescription: "200",
+    headers: { ...headers, "set-cookie": cookies[0] },
+  });
   const { stderr } = await sandbox.stop();
   assert.match(stderr, /^\S+\t\tWARN\t1 of the set-cookie fields are lost: [^\n]*\n$/);
 });
@@ -155,7 +206,10 @@ test("the response to HEAD has the fields of its body, and no body", async () =>
 
 test("request.signal fires shortly before the deadline", async () => {
   await using sandbox = await Sandbox.start("web");
-  const reply = await sandbox.invoke({ body: JSON.stringify(functionUrl({ path: "/signal" })), headers: { "Lambda-Runtime-Deadline-Ms": String(Date.now() + 250) } });
+  const reply = await sandbox.invoke({
+    body: JSON.stringify(functionUrl({ path: "/signal" })),
+    headers: { "Lambda-Runtime-Deadline-Ms": String(Date.now() + 250) },
+  });
   assert.equal(JSON.parse(reply.body.toString()).body, "TimeoutError");
 });
 
@@ -204,8 +258,16 @@ const hostile: [name: string, event: unknown, seen: Partial<Seen> | { error: str
   ["no path", { ...url, rawPath: undefined }, { error: "its path is undefined, not a string" }],
   // Queries
   ["a # in the query", { ...url, rawQueryString: "a=#b&c=1 " }, { url: "https://example.com/p?a=%23b&c=1%20" }],
-  ["half a surrogate pair in the query", { ...restApi({ path: "/p" }), multiValueQueryStringParameters: { a: ["\ud800"] } }, { url: "https://example.com/p?a=%EF%BF%BD" }],
-  ["a # in the query of a load balancer", { ...alb({ path: "/p" }), queryStringParameters: { a: "#b" } }, { url: "https://example.com/p?a=%23b" }],
+  [
+    "half a surrogate pair in the query",
+    { ...restApi({ path: "/p" }), multiValueQueryStringParameters: { a: ["\ud800"] } },
+    { url: "https://example.com/p?a=%EF%BF%BD" },
+  ],
+  [
+    "a # in the query of a load balancer",
+    { ...alb({ path: "/p" }), queryStringParameters: { a: "#b" } },
+    { url: "https://example.com/p?a=%23b" },
+  ],
   // Hosts
   ...["a.com/admin?", "a.com#", "user@evil.com", "", "example.com:99999", "256.1.1.1", "[:::]", "xn--", "a.com, b.com", "a b"].map(
     (host): (typeof hostile)[number] => [`the Host ${JSON.stringify(host)}`, withHeaders({ host }), { url: `${domain}/p` }],
@@ -217,13 +279,28 @@ const hostile: [name: string, event: unknown, seen: Partial<Seen> | { error: str
   ...["BREW", "VIEW", "TRACK", "get", "Delete", "patch", "constructor", "M-SEARCH", "A!#$%&'*+.^_`|~9"].map(
     (method): (typeof hostile)[number] => [`the method ${method}`, withMethod(method, "text"), { method, body: "text" }],
   ),
-  ...["F OO", "", "GÉT", "GET\n", null, undefined, 1].map(
-    (method): (typeof hostile)[number] => [`the method ${JSON.stringify(method)}`, withMethod(method), { error: `its method is ${JSON.stringify(method)}, not a token` }],
-  ),
+  ...["F OO", "", "GÉT", "GET\n", null, undefined, 1].map((method): (typeof hostile)[number] => [
+    `the method ${JSON.stringify(method)}`,
+    withMethod(method),
+    { error: `its method is ${JSON.stringify(method)}, not a token` },
+  ]),
   // Header fields and cookies
   ["a field that is named __proto__", JSON.stringify(url).replace('"host"', '"__proto__":"1","host"'), { url: "https://example.com/p" }],
-  ["cookies in fields of their own", { ...albMultiValue({ path: "/p" }), multiValueHeaders: { cookie: ["a=1", "b=2"] } }, { headers: [["cookie", "a=1; b=2"]] }],
-  ["values that are no strings", withHeaders({ a: 1, b: null, c: ["x", {}], d: "y" }), { headers: [["c", "x"], ["d", "y"]] }],
+  [
+    "cookies in fields of their own",
+    { ...albMultiValue({ path: "/p" }), multiValueHeaders: { cookie: ["a=1", "b=2"] } },
+    { headers: [["cookie", "a=1; b=2"]] },
+  ],
+  [
+    "values that are no strings",
+    withHeaders({ a: 1, b: null, c: ["x", {}], d: "y" }),
+    {
+      headers: [
+        ["c", "x"],
+        ["d", "y"],
+      ],
+    },
+  ],
   ["fields that are no object", withHeaders(null), { headers: [] }],
   ["a name that is none", withHeaders({ "a b": "x" }), { error: "Invalid header name: 'a b'" }],
   ["a line feed in a value", withHeaders({ a: "x\ny" }), { error: "Header 'a' has invalid value: 'x\ny'" }],
@@ -236,8 +313,16 @@ const hostile: [name: string, event: unknown, seen: Partial<Seen> | { error: str
   ["an empty object", {}, { error: refused("an object with no members") }],
   ["an empty requestContext", { requestContext: {} }, { error: refused("an object with requestContext") }],
   ["a requestContext that is none", { requestContext: 1, rawPath: "/" }, { error: refused("an object with requestContext, rawPath") }],
-  ["a WebSocket's event", { requestContext: { connectionId: "id", eventType: "MESSAGE" }, body: "text" }, { error: refused("an object with requestContext, body") }],
-  ["VPC Lattice's version 1", { raw_path: "/", method: "GET", headers: {} }, { error: refused("an object with raw_path, method, headers") }],
+  [
+    "a WebSocket's event",
+    { requestContext: { connectionId: "id", eventType: "MESSAGE" }, body: "text" },
+    { error: refused("an object with requestContext, body") },
+  ],
+  [
+    "VPC Lattice's version 1",
+    { raw_path: "/", method: "GET", headers: {} },
+    { error: refused("an object with raw_path, method, headers") },
+  ],
   ["an http that is null", { rawPath: "/", requestContext: { http: null } }, { error: "" }],
   ["a VPC Lattice event without a path", { ...lattice({}), path: null }, { error: "" }],
   ["null", null, { error: refused("null") }],
@@ -303,7 +388,10 @@ for (const line of ["POST /path body", "get /path", "GET path", "/path"]) {
   test(`in local mode what is nearly a request line (${line}) is answered with what one looks like`, async () => {
     const { status, stdout, stderr } = await runLocally("web", [line]);
     assert.deepEqual([status, stdout], [1, ""]);
-    assert.match(stderr, /http expects 'GET \/path\?query', with the method in capitals and without a body, or the whole event as a JSON object, and got /);
+    assert.match(
+      stderr,
+      /http expects 'GET \/path\?query', with the method in capitals and without a body, or the whole event as a JSON object, and got /,
+    );
   });
 }
 
@@ -329,7 +417,10 @@ for (const [method, path, prelude, body] of [
   });
 }
 
-for (const [name, env, path] of [["web-stream", {}, "/events"], ["hono", { _HANDLER: "streaming" }, "/events"]] as const) {
+for (const [name, env, path] of [
+  ["web-stream", {}, "/events"],
+  ["hono", { _HANDLER: "streaming" }, "/events"],
+] as const) {
   test(`server-sent events arrive one by one (${name})`, async () => {
     await using sandbox = await Sandbox.start(name, env);
     const next = await sandbox.api.request("GET", "/invocation/next");
@@ -360,7 +451,10 @@ test("a Hono application answers with its routes, parameters, forms and cookies"
     const hello = await result(sandbox, make({ path: "/hello/Ada", query: [["q", "1"]] }));
     assert.deepEqual(JSON.parse(hello.body), { hello: "Ada", query: "1" });
     assert.deepEqual(hello.cookies ?? hello.multiValueHeaders?.["set-cookie"] ?? [hello.headers["set-cookie"]], ["seen=yes; Path=/"]);
-    const form = await result(sandbox, make({ method: "POST", path: "/form", headers: [["content-type", "application/x-www-form-urlencoded"]], body: "field=gr%C3%BCn" }));
+    const form = await result(
+      sandbox,
+      make({ method: "POST", path: "/form", headers: [["content-type", "application/x-www-form-urlencoded"]], body: "field=gr%C3%BCn" }),
+    );
     assert.equal(form.body, "grün");
     assert.equal((await result(sandbox, make({ path: "/nowhere" }))).statusCode, 404);
   }

@@ -15,7 +15,7 @@ function makeOrders(bytes: number): string {
       customer: { name: `Customer ${id % 977}`, email: `customer.${id % 977}@example.com` },
       items: [{ sku: `SKU-${(id * 7919) % 100_000}`, quantity: (id % 9) + 1, price: ((id * 37) % 10_000) / 100 }],
       paid: id % 3 === 0,
-      note: id % 5 === 0 ? "Leave it with the neighbours, \"number 12\"." : null,
+      note: id % 5 === 0 ? 'Leave it with the neighbours, "number 12".' : null,
     };
     orders.push(order);
     length += JSON.stringify(order).length + 1;

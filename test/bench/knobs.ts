@@ -27,7 +27,11 @@ export async function measureKnobs(runs: number): Promise<Table[]> {
   const tables: Table[] = [];
   for (const { what, source, event, replies } of handlers) {
     progress(`${what}, in ${environments.length} environments`);
-    const first = await measureFirst(mapValues(named, (environment) => ({ ...built(source), environment })), runs, { event, replies });
+    const first = await measureFirst(
+      mapValues(named, (environment) => ({ ...built(source), environment })),
+      runs,
+      { event, replies },
+    );
     const times = replies.map((reply, at): Row => {
       return { what: `CPU to reply ${reply.toLocaleString("en")}, ms`, figures: pick(first, ({ cpu }) => cpu[at]!), digits: 0 };
     });

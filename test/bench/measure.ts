@@ -114,7 +114,10 @@ export async function measureInvocations(subjects: Subjects, rounds: number, blo
   const { event, warmUp, block } = blocks;
   await using stack = new AsyncDisposableStack();
   const bootstraps = await startWarm(stack, subjects, event, warmUp);
-  return await inTurn(rounds, mapValues(bootstraps, (bootstrap) => () => bootstrap.invokeBlock(event, block)));
+  return await inTurn(
+    rounds,
+    mapValues(bootstraps, (bootstrap) => () => bootstrap.invokeBlock(event, block)),
+  );
 }
 
 /** What a large event takes, as bytes and as JSON; what echoes only one of them has no figures for the other. */

@@ -201,7 +201,7 @@ class Connection {
 
   private *readChunks(pieces: Buffer[] | undefined): Generator<undefined, number, Buffer> {
     let length = 0;
-    for (let size = Infinity; size > 0; ) {
+    for (let size = Infinity; size > 0;) {
       size = parseInt(yield* this.readUntil("\r\n"), 16);
       length += yield* this.read(size, pieces);
       if (size > 0) yield* this.readUntil("\r\n");
@@ -212,7 +212,7 @@ class Connection {
 
   /** Reads so many bytes, and returns how many. */
   private *read(length: number, pieces: Buffer[] | undefined): Generator<undefined, number, Buffer> {
-    for (let missing = length; missing > 0; ) {
+    for (let missing = length; missing > 0;) {
       if (this.input.length === 0) this.input = yield;
       const part = this.input.subarray(0, missing);
       pieces?.push(part);

@@ -24,7 +24,8 @@ const lines: Record<string, () => void> = {
   "two lines": () => console.log("one\ntwo"),
   nothing: () => console.log(),
   values: () => console.log("a", 1, true, null, undefined, { deep: { deeper: { deepest: { end: 1 } } } }, [1, "b"], 10n, Symbol("s")),
-  template: () => console.log("%s is %d, %i, %f, %j, %o,%c %% and %x", "Ada", "36.9", 36.9, "1.5", { a: 1 }, [2], "color: red", "the rest", 3),
+  template: () =>
+    console.log("%s is %d, %i, %f, %j, %o,%c %% and %x", "Ada", "36.9", 36.9, "1.5", { a: 1 }, [2], "color: red", "the rest", 3),
   "a template of what cannot be formatted": () => console.log("%d %s %i", 10n, Object.create(null), Symbol("s")),
   percent: () => console.log("100%s"),
   object: () => console.log({ user: { name: "Ada", roles: ["admin"] }, at: new Date(0) }),

@@ -33,17 +33,36 @@ const errors: Record<string, () => unknown> = {
   "an enumerable cause": () => new QueryError("select 1", refused),
   "several errors": () => new AggregateError([refused, new RangeError("out of range")], "all failed"),
   "own properties": () =>
-    Object.assign(new Error("denied"), { name: "AccessDenied", $fault: "client", $metadata: { httpStatusCode: 403, attempts: 1 }, count: 3n, at: new Date(0), tags: new Set(["a"]), none: undefined, nothing: null }),
-  "names of the log's own": () => Object.assign(new Error("mine"), { level: "mine", timestamp: "mine", requestId: "mine", errorType: "mine", stackTrace: "mine" }),
+    Object.assign(new Error("denied"), {
+      name: "AccessDenied",
+      $fault: "client",
+      $metadata: { httpStatusCode: 403, attempts: 1 },
+      count: 3n,
+      at: new Date(0),
+      tags: new Set(["a"]),
+      none: undefined,
+      nothing: null,
+    }),
+  "names of the log's own": () =>
+    Object.assign(new Error("mine"), { level: "mine", timestamp: "mine", requestId: "mine", errorType: "mine", stackTrace: "mine" }),
   "a circle": circular,
   "a long chain": () => chain(1_000),
   "much text": () => Object.assign(new Error("large"), { query: "x".repeat(1_000_000), rest: "y".repeat(1_000_000) }),
-  "many members": () => Object.assign(new Error("many"), { list: Array.from({ length: 100_000 }, (_, index) => index), bytes: new Uint8Array(1_000_000) }),
+  "many members": () =>
+    Object.assign(new Error("many"), { list: Array.from({ length: 100_000 }, (_, index) => index), bytes: new Uint8Array(1_000_000) }),
   "a wide tree": () => Object.assign(new Error("wide"), { tree: Array.from({ length: 8 }).reduce((tree) => Array(60).fill(tree), 0) }),
   "what throws when it is looked at": () =>
     Object.defineProperties(new Error("hostile", { cause: hostile }), {
       getter: { get: throws, enumerable: true },
-      nested: { value: { get inner(): string { return throws(); }, kept: 1 }, enumerable: true },
+      nested: {
+        value: {
+          get inner(): string {
+            return throws();
+          },
+          kept: 1,
+        },
+        enumerable: true,
+      },
     }),
   "keys that throw": () => new Proxy(new Error("proxied"), { ownKeys: throws }),
   "a hostile list of errors": () => Object.assign(new AggregateError([hostile, new Error("kept")], "hostile")),

@@ -5,7 +5,7 @@ interface Event {
   wait: number;
   text: string;
   /** What happens then instead of a reply. */
-  then?: "throw" | "throw from a timer" | "reject" | "exit";
+  after?: "throw" | "throw from a timer" | "reject" | "exit";
   /** What happens after 100 ms, whatever was replied. */
   later?: "throw" | "reject" | "exit" | "log";
 }
@@ -20,11 +20,11 @@ run(
     if (event.later) setTimeout(() => later[event.later!]?.(event.text), 100);
     await wait(event.wait);
     console.log(event.text);
-    if (event.then === "throw") throw new RangeError(event.text);
-    if (event.then === "throw from a timer") setTimeout(() => fail(event.text));
-    if (event.then === "reject") void Promise.reject(new RangeError(event.text));
-    if (event.then === "exit") process.exit(0);
-    if (event.then) await wait(5_000);
+    if (event.after === "throw") throw new RangeError(event.text);
+    if (event.after === "throw from a timer") setTimeout(() => fail(event.text));
+    if (event.after === "reject") void Promise.reject(new RangeError(event.text));
+    if (event.after === "exit") process.exit(0);
+    if (event.after) await wait(5_000);
     return { id: context.awsRequestId, text: event.text, traceId: process.env._X_AMZN_TRACE_ID };
   }),
 );

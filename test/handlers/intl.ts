@@ -3,7 +3,38 @@ import { json, run } from "../../runtime.ts";
 
 const times = [0, 951_782_400_000, 1_721_055_845_678];
 const numbers = [0, 1, 2, 5, 21, -1_234_567.891];
-const words = ["z", "ä", "a", "Å", "ö", "ch", "c", "d", "ñ", "n", "ll", "ß", "ss", "é", "I", "i", "ı", "10", "9", "-", "я", "ё", "א", "ب", "中", "文", "あ", "ア", "가", "ส"];
+const words = [
+  "z",
+  "ä",
+  "a",
+  "Å",
+  "ö",
+  "ch",
+  "c",
+  "d",
+  "ñ",
+  "n",
+  "ll",
+  "ß",
+  "ss",
+  "é",
+  "I",
+  "i",
+  "ı",
+  "10",
+  "9",
+  "-",
+  "я",
+  "ё",
+  "א",
+  "ب",
+  "中",
+  "文",
+  "あ",
+  "ア",
+  "가",
+  "ส",
+];
 const text = "The quick (“brown”) fox can't jump 32.3 feet, right? Dr. Who.";
 
 const numberFormats: Intl.NumberFormatOptions[] = [
@@ -78,7 +109,7 @@ const speakers: Record<string, (locale: string) => unknown> = {
     return [about.maximize(), about.minimize(), about.getWeekInfo(), about.getTextInfo(), about.getHourCycles(), about.getCollations()];
   },
   methods: (locale) => [
-    (123_456_789n).toLocaleString(locale),
+    123_456_789n.toLocaleString(locale),
     new Date(0).toLocaleString(locale, { timeZone: "UTC" }),
     ["ıi ß", "ΑΣ Ά"].map((word) => [word.toLocaleUpperCase(locale), word.toLocaleLowerCase(locale)]),
   ],
@@ -109,7 +140,10 @@ run(
     supported: Intl.NumberFormat.supportedLocalesOf(locales),
     unlocalized: unlocalized(),
     said: Object.fromEntries(
-      locales.map((locale) => [locale, Object.fromEntries(Object.entries(speakers).map(([name, speak]) => [name, attempt(speak, locale)]))]),
+      locales.map((locale) => [
+        locale,
+        Object.fromEntries(Object.entries(speakers).map(([name, speak]) => [name, attempt(speak, locale)])),
+      ]),
     ),
   })),
 );

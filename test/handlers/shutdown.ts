@@ -10,9 +10,12 @@ const ways: Record<string, () => void | Promise<void>> = {
   "takes too long": () => Bun.sleep(10_000),
 };
 
-run(json((event) => event), {
-  onShutdown() {
-    writeSync(1, "onShutdown\n");
-    return ways[process.env.WAY ?? "sync"]?.();
+run(
+  json((event) => event),
+  {
+    onShutdown() {
+      writeSync(1, "onShutdown\n");
+      return ways[process.env.WAY ?? "sync"]?.();
+    },
   },
-});
+);

@@ -12,16 +12,16 @@ const port = Number(process.env.SERVER_PORT);
 const waits: Record<string, (signal: () => AbortSignal) => Promise<unknown>> = {
   "a timer": () => new Promise((resolve) => setTimeout(resolve, 200)),
   "Bun.sleep": () => Bun.sleep(200),
-  "setImmediate": () => new Promise((resolve) => setImmediate(resolve)),
+  setImmediate: () => new Promise((resolve) => setImmediate(resolve)),
   "a socket": () =>
     new Promise((resolve) => void Bun.connect({ hostname: "127.0.0.1", port, socket: { data: (_, data) => resolve(data.length) } })),
   "a fetch": async () => (await fetch(`http://127.0.0.1:${port}/`)).text(),
   "a child process": () => Bun.spawn(["sleep", "0.2"]).exited,
-  "execFile": () => promisify(execFile)("sleep", ["0.2"]),
+  execFile: () => promisify(execFile)("sleep", ["0.2"]),
   "a file of Bun": async () => (await Bun.file(process.execPath).bytes()).length,
   "a file of node:fs": async () => (await readFile(process.execPath)).length,
   "a written file": () => Bun.write(Bun.file("/dev/null"), new Uint8Array(50_000_000)),
-  "DNS": () => lookup("localhost"),
+  DNS: () => lookup("localhost"),
   "a worker": () =>
     new Promise((resolve) => {
       const worker = new Worker(URL.createObjectURL(new Blob(["setTimeout(() => postMessage(1), 100)"])));
@@ -30,7 +30,7 @@ const waits: Record<string, (signal: () => AbortSignal) => Promise<unknown>> = {
         resolve(1);
       };
     }),
-  "compression": async () => (await promisify(gzip)(randomBytes(10_000_000))).length,
+  compression: async () => (await promisify(gzip)(randomBytes(10_000_000))).length,
   "a compression stream": async () =>
     (await new Response(new Blob([new Uint8Array(10_000_000)]).stream().pipeThrough(new CompressionStream("gzip"))).bytes()).length,
   "a key derivation": () => promisify(pbkdf2)("password", "salt", 200_000, 32, "sha256"),

@@ -1,4 +1,7 @@
 import { http, run } from "../../runtime.ts";
 
-run(http((_request, { event, context, requestContext, lambdaContext }) =>
-  Response.json({ event, requestContext, id: context.awsRequestId, isSame: lambdaContext === context })));
+run(
+  http((_request, { event, context, requestContext, lambdaContext }) =>
+    Response.json({ event, requestContext, id: context.awsRequestId, isSame: lambdaContext === context }),
+  ),
+);

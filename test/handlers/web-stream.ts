@@ -15,7 +15,14 @@ const routes: Record<string, () => Response> = {
   "/events": () => new Response(events(), { headers: { "content-type": "text/event-stream" } }),
   "/empty": () => new Response(null, { status: 204 }),
   "/head": () => new Response("a body that HEAD does not get"),
-  "/cookies": () => new Response("text", { status: 201, headers: [["set-cookie", "a=1"], ["set-cookie", "b=2"]] }),
+  "/cookies": () =>
+    new Response("text", {
+      status: 201,
+      headers: [
+        ["set-cookie", "a=1"],
+        ["set-cookie", "b=2"],
+      ],
+    }),
   "/throw": () => {
     throw new RangeError("in fetch");
   },

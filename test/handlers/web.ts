@@ -4,7 +4,14 @@ const everyByte = Uint8Array.from({ length: 256 }, (_, byte) => byte);
 
 const routes: Record<string, (request: Request) => Response | Promise<Response>> = {
   "/cookies": () =>
-    new Response("two cookies", { headers: [["set-cookie", "a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT"], ["set-cookie", "b=2"], ["x-list", "1"], ["x-list", "2"]] }),
+    new Response("two cookies", {
+      headers: [
+        ["set-cookie", "a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT"],
+        ["set-cookie", "b=2"],
+        ["x-list", "1"],
+        ["x-list", "2"],
+      ],
+    }),
   "/binary": () => new Response(everyByte, { headers: { "content-type": "image/png" } }),
   "/untyped": () => new Response(everyByte),
   "/json": () => Response.json({ text: "é" }),
