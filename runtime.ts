@@ -733,7 +733,7 @@ function over(failure?: unknown): void {
  * @param over Called once: when there are no more events, or with what has failed, and with whose answer it was.
  */
 function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: Error, invocation?: Invocation) => void): void {
-  let invocation: Invocation;
+  let invocation: Invocation | undefined; // nothing holds it, nor what became of it, while the next event comes
   let outcome: Outcome | undefined;
   client.connect(askForEvent);
 
@@ -750,11 +750,11 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     if (next.status !== 200) return over(new Error(`GET /invocation/next was answered ${summary(next)}`));
     const id = fieldValue(next, "Lambda-Runtime-Aws-Request-Id");
     if (id === undefined) return over(new Error("GET /invocation/next was answered with an event that has no request id"));
+    const { text, lowerCase, isAscii } = next;
     const body = contentOf(next);
-    next.body = undefined; // it is the handler's: nothing here keeps it
     invocation = {
       id,
-      fields: next,
+      fields: { text, lowerCase, isAscii },
       headers: headerSection(next),
       unref: client.unref,
       post,
@@ -773,9 +773,10 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
 
   function post(result: Outcome): void {
     outcome = result;
-    const invocationId = invocation.fields && fieldBytes(invocation.fields, "Lambda-Runtime-Invocation-Id");
+    const { id, fields: received } = invocation!;
+    const invocationId = received && fieldBytes(received, "Lambda-Runtime-Invocation-Id");
     const fields = invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
-    const path = `${runtimePath}/invocation/${encodeURIComponent(invocation.id)}`;
+    const path = `${runtimePath}/invocation/${encodeURIComponent(id)}`;
     if ("reply" in result) {
       const target = `${path}/response`;
       client.request(
@@ -790,13 +791,14 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
   }
 
   function acknowledge(result: HttpResponse | RequestError): void {
-    invocation.over = true;
-    inFlight.delete(invocation);
-    if (invocation.timer) clearTimeout(invocation.timer);
+    const answered = invocation!;
+    answered.over = true;
+    inFlight.delete(answered);
+    if (answered.timer) clearTimeout(answered.timer);
     const isTaken = "status" in result && result.status === 202 && "reply" in outcome!;
-    const failure = isTaken ? undefined : judge(invocation, outcome!, result);
-    outcome = undefined; // nothing holds a reply while the next event comes
-    if (failure) return over(failure, invocation);
+    const failure = isTaken ? undefined : judge(answered, outcome!, result);
+    invocation = outcome = undefined;
+    if (failure) return over(failure, answered);
     askForEvent();
     if (onEveryEvent.length > 0)
       forgoLastCompiler(askForEvent, receiveEvent, invoke, settle, answer, post, acknowledge, ...client.onEveryRequest);
@@ -941,7 +943,12 @@ function answer(invocation: Invocation, outcome: Outcome): void {
   if (invocation.answered) return;
   invocation.answered = true;
   invocation.abandon = undefined;
-  invocation.post(outcome);
+  try {
+    invocation.post(outcome);
+  } catch (error) {
+    invocation.over = true; // nobody can be told: the handler has overwritten what it would be told with
+    escaped(error);
+  }
 }
 
 /** Judges how the service took an answer: logs what is only this invocation's misfortune, and returns anything worse. */
@@ -1257,6 +1264,7 @@ async function serveLocally(handler: RawHandler): Promise<void> {
   );
   const body = typeof event === "string" ? encode(event) : event;
   await Bun.sleep(0); // modules are loaded to their end before anything is served, as in Lambda
+  if (stage !== "initializing") return; // they failed, under bun --watch
   stage = "serving";
   invoke(handler, { id, headers, post: (outcome) => void print(outcome) }, body);
 }
@@ -1976,13 +1984,14 @@ function createHttpClient(authority: string): HttpClient {
 
   /** Sends the rest of a body as it is made. Meanwhile the event loop is not held: it is for whoever makes it. */
   async function finishBody(current: Exchange, body: ChunkedBody): Promise<void> {
-    let next: Promise<void> | undefined; // until it is sent
-    let chunk: Uint8Array | undefined;
-    let isMade = false;
+    let making: Promise<void> | undefined;
+    let made: Part[] | undefined;
+    let isLast = false;
 
     async function make(): Promise<void> {
-      chunk = await body.next();
-      isMade = true;
+      const chunk = await body.next();
+      isLast = chunk === undefined;
+      made = chunk ? frame(chunk) : lastChunk(body.trailers);
       current.wake?.();
     }
 
@@ -1990,14 +1999,14 @@ function createHttpClient(authority: string): HttpClient {
       const woken = new Promise<void>((resolve) => (current.wake = resolve));
       if (isUnsent(current)) {
         await woken;
-      } else if (!isMade) {
+      } else if (!made) {
         hold(false);
-        next ??= make();
+        making ??= make();
         await woken;
       } else {
-        extend(current, chunk ? frame(chunk) : lastChunk(body.trailers), chunk !== undefined);
-        next = undefined;
-        isMade = false;
+        const parts = made;
+        making = made = undefined;
+        extend(current, parts, !isLast);
       }
     }
     if (current.open) body.cancel();

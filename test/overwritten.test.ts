@@ -77,21 +77,24 @@ const globals = [
 
 /** Serves the one event, and whatever is asked for then: what is told by POST is accepted, and there is no further event. */
 async function outcome(
-  how: "throw" | "escape",
+  how: "return" | "throw" | "escape",
   path: string,
   env: Record<string, string>,
-): Promise<{ status: number | null; stderr: string }> {
+): Promise<{ status: number | null; stderr: string; isAnswered: boolean }> {
   await using sandbox = await Sandbox.start("overwritten", env);
   const next = await sandbox.api.request("GET", "/invocation/next");
   await next.send(event({ body: JSON.stringify([how, path]) }));
+  let isAnswered = false;
   const answers = async () => {
     for (;;) {
       const request = await sandbox.api.anyRequest();
+      isAnswered ||= request.method === "POST";
       await request.send(request.raw.toString("latin1").startsWith("GET") ? gone : accepted);
     }
   };
   answers().catch(() => {}); // the process has ended
-  return await sandbox.exited;
+  const exit = await sandbox.exited;
+  return { ...exit, isAnswered };
 }
 
 for (const format of ["text", "JSON"]) {
@@ -109,4 +112,12 @@ for (const format of ["text", "JSON"]) {
       assert.equal(escaped.status, 1);
     });
   }
+}
+
+for (const path of globals) {
+  test(`with ${path} overwritten by a handler that returns, it is answered, or the process ends with status 1 and a message`, async () => {
+    const { status, stderr, isAnswered } = await outcome("return", path, {});
+    if (!isAnswered) assert.equal(status, 1, stderr);
+    if (status !== 0) assert.match(stderr, /\tERROR\t/);
+  });
 }

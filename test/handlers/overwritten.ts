@@ -17,8 +17,9 @@ function overwrite(path: string): void {
 
 // The event names what is overwritten, and how an error follows.
 run(
-  json(async ([how, path]: ["throw" | "escape", string]) => {
+  json(async ([how, path]: ["return" | "throw" | "escape", string]) => {
     overwrite(path);
+    if (how === "return") return "returned";
     if (how === "throw") throw error;
     setTimeout(() => {
       throw error;
