@@ -1843,7 +1843,8 @@ function createHttpClient(authority: string): HttpClient {
     const { first, trailers } = body;
     const head = toBytes(serializeHead(authority, made, "Transfer-Encoding: chunked\r\n"));
     const message = [head, ...(first ? frame(plainView(first).slice()) : lastChunk(trailers))];
-    void finishBody(request(made, done, message, first !== undefined), body);
+    const current = request(made, done, message, first !== undefined);
+    finishBody(current, body).catch((error) => current.over || fail(current, error as Error));
   }
 
   function begin(current: Exchange): void {
