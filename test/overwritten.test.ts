@@ -118,6 +118,6 @@ for (const path of globals) {
   test(`with ${path} overwritten by a handler that returns, it is answered, or the process ends with status 1 and a message`, async () => {
     const { status, stderr, isAnswered } = await outcome("return", path, {});
     if (!isAnswered) assert.equal(status, 1, stderr);
-    if (status !== 0) assert.match(stderr, /\tERROR\t/);
+    if (status !== 0) assert.match(stderr, /\t(?:ERROR|FATAL)\t/);
   });
 }
