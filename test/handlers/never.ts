@@ -5,7 +5,6 @@ let resolve: (value: string) => void = () => {};
 const handlers: Record<string, () => unknown> = {
   "a promise that nobody resolves": () => new Promise(() => {}),
   "an unreferenced timer": () => new Promise((resolve) => setTimeout(resolve, 60_000).unref()),
-  // oxlint-disable-next-line unicorn/no-thenable -- a thenable is what this is about
   "a thenable that does nothing": () => ({ then() {} }),
   "a promise that the next invocation resolves": () => new Promise((later) => (resolve = later)),
   resolve: () => {

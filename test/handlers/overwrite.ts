@@ -3,7 +3,6 @@ import { json, run } from "../../runtime.ts";
 const overwrite: Record<string, () => void> = {
   JSON: () => void (globalThis.JSON = undefined as unknown as JSON),
   "Promise.prototype.then": () => {
-    // oxlint-disable-next-line unicorn/no-thenable -- a thenable is what this is about
     Promise.prototype.then = () => {
       throw new Error("overwritten");
     };
