@@ -173,8 +173,24 @@ for (const flag of ["--watch", "--hot"]) {
   });
 }
 
-/** Reads on until a text has come. */
-function until(stream: ReadableStream<Uint8Array>): (text: string) => Promise<void> {
+test("under bun --watch a handler is not called if its module fails behind run, and is once that is mended", async () => {
+  const directory = project({ "handler.ts": `${greeting}\nthrow new RangeError("while it loads");` });
+  await using watcher = Bun.spawn([bun, "--watch", "--no-clear-screen", "handler.ts", '"Ada"'], {
+    cwd: directory,
+    env: {},
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const stdout = until(watcher.stdout);
+  await until(watcher.stderr)('"errorMessage":"while it loads"');
+  await Bun.sleep(200);
+  writeFileSync(join(directory, "handler.ts"), greeting.replaceAll("RUNTIME", join(root, "runtime.ts")).replace("Hello", "Goodbye"));
+  assert.equal(await stdout("Goodbye, Ada!"), '"');
+});
+
+/** Reads on until a text has come, and returns what came before it. */
+function until(stream: ReadableStream<Uint8Array>): (text: string) => Promise<string> {
   const decoder = new TextDecoder();
   const reader = stream.getReader();
   let read = "";
@@ -184,7 +200,9 @@ function until(stream: ReadableStream<Uint8Array>): (text: string) => Promise<vo
       if (done) throw new Error(`${JSON.stringify(text)} has not come, but ${JSON.stringify(read)}`);
       read += decoder.decode(value, { stream: true });
     }
-    read = read.slice(read.indexOf(text) + text.length);
+    const before = read.slice(0, read.indexOf(text));
+    read = read.slice(before.length + text.length);
+    return before;
   };
 }
 

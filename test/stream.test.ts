@@ -214,6 +214,23 @@ test("a large first chunk that is sent again is what it was, though its buffer w
   assert.ok(reply.body.equals(Buffer.from("A".repeat(100_000) + "B".repeat(100_000))));
 });
 
+test("a small chunk that was made while the first is sent again is sent, though its memory was transferred meanwhile", async () => {
+  await using sandbox = await ask("second chunk is transferred");
+  const [first] = sandbox.api.connections;
+  first?.pause();
+  await Bun.sleep(50);
+  first?.reset();
+  while (!sandbox.api.connections[1]) await Bun.sleep(5);
+  sandbox.api.connections[1].pause();
+  await Bun.sleep(500);
+  sandbox.api.connections[1].resume();
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  assert.equal(reply.body.length, 20_001_000);
+  assert.ok(reply.body.subarray(20_000_000).every((byte) => byte === 0x42));
+  await reply.send(accepted);
+  assert.equal(await servesTheNext(sandbox), "");
+});
+
 test("a stream of which only the first chunk is made is sent again over a new connection", async () => {
   await using sandbox = await ask("slow", 2);
   await Bun.sleep(45);

@@ -81,6 +81,13 @@ const streams: Record<string, (argument: number) => unknown> = {
         await Bun.sleep(50);
       }
     })(),
+  "second chunk is transferred": () =>
+    (async function* () {
+      yield new Uint8Array(20_000_000).fill(0x41);
+      const second = new Uint8Array(1_000).fill(0x42);
+      setTimeout(() => second.buffer.transfer(), 300); // made long before, and not yet sent where nobody reads
+      yield second;
+    })(),
   "throws later": (before) =>
     (async function* () {
       yield* numbers(before);
