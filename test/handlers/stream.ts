@@ -84,8 +84,9 @@ const streams: Record<string, (argument: number) => unknown> = {
   "second chunk is transferred": () =>
     (async function* () {
       yield new Uint8Array(20_000_000).fill(0x41);
+      await Bun.sleep(400);
       const second = new Uint8Array(1_000).fill(0x42);
-      setTimeout(() => second.buffer.transfer(), 300); // made long before, and not yet sent where nobody reads
+      setTimeout(() => second.buffer.transfer(), 100);
       yield second;
     })(),
   "throws later": (before) =>
