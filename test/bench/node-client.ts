@@ -69,6 +69,8 @@ function install(): void {
   if (missing.length > 0) {
     throw new Error(`the official Node.js client has to be compiled, and for that these are missing: ${missing.join(" ")}`);
   }
+  if (/\s/.test(cache))
+    throw new Error(`the official Node.js client cannot be compiled under a path with white space, as libtool has it: ${cache}`);
   progress(`installing ${Object.keys(dependencies).join(" and ")} into node_modules/.cache, which compiles for some minutes`);
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, "node-client-"));
