@@ -1292,6 +1292,13 @@ async function print(outcome: Outcome): Promise<void> {
 /** How long a local invocation is told that it has, in ms: as long as Lambda ever gives. */
 const localTimeout = 15 * 60 * 1000;
 
+interface ForeignFunctions {
+  dlopen(
+    library: string,
+    symbols: Record<string, { args: string[]; returns: string }>,
+  ): { symbols: Record<"dup" | "dup2" | "fcntl", (...values: number[]) => number> };
+}
+
 /**
  * Turns what is written to standard output, by whatever means, to standard error.
  * Returns the descriptor that standard output can still be reached by.
@@ -1299,7 +1306,7 @@ const localTimeout = 15 * 60 * 1000;
 function divertStandardOutput(): number {
   try {
     if (isWatched()) throw new Error("the next run would inherit what is diverted");
-    const { dlopen } = getBuiltinModule("bun:ffi") as unknown as typeof import("bun:ffi");
+    const { dlopen } = getBuiltinModule("bun:ffi") as unknown as ForeignFunctions;
     const { symbols } = dlopen(process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6", {
       dup: { args: ["int"], returns: "int" },
       dup2: { args: ["int", "int"], returns: "int" },
