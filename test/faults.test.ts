@@ -84,13 +84,19 @@ test("a stream that waits for its second chunk is cancelled when its connection 
   assert.match(stdout, /finally/);
 });
 
-test("a large reply that is answered 2xx before it is all sent is sent to its end", async () => {
+/** Has a reply of 20 MB answered while nobody reads it. */
+async function answeredEarly(): Promise<[Sandbox, Connection]> {
   const [sandbox, connection] = await ask("size", "20000000");
-  await using _ = sandbox;
   connection.pause();
   await Bun.sleep(50);
   await connection.send(accepted);
   await Bun.sleep(50);
+  return [sandbox, connection];
+}
+
+test("a large reply that is answered 2xx before it is all sent is sent to its end", async () => {
+  const [sandbox, connection] = await answeredEarly();
+  await using _ = sandbox;
   connection.resume();
   const reply = await sandbox.api.request("POST", "/invocation/1/response");
   assert.equal(reply.body.length, 20_000_000);
@@ -101,12 +107,8 @@ test("a large reply that is answered 2xx before it is all sent is sent to its en
 
 for (const how of ["end", "reset"] as const) {
   test(`a large reply that is answered 2xx before it is all sent is logged as cut if the connection then breaks (${how})`, async () => {
-    const [sandbox, connection] = await ask("size", "20000000");
+    const [sandbox, connection] = await answeredEarly();
     await using _ = sandbox;
-    connection.pause();
-    await Bun.sleep(50);
-    await connection.send(accepted);
-    await Bun.sleep(50);
     connection[how]();
     const { stderr } = await sandbox.stop();
     assert.match(

@@ -148,16 +148,16 @@ test("outside bun test run serves, also where NODE_ENV is test", async () => {
   assert.equal(stdout, '"Hello, Ada!"');
 });
 
+/** Has Bun run handler.ts anew at every change. */
+function watch(flag: string, directory: string): Bun.Subprocess<"ignore", "pipe", "pipe"> {
+  const command = [bun, flag, "--no-clear-screen", "handler.ts", '"Ada"'];
+  return Bun.spawn(command, { cwd: directory, env: {}, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+}
+
 for (const flag of ["--watch", "--hot"]) {
   test(`bun ${flag} serves the event again at every change, also after an error`, async () => {
     const directory = project({ "handler.ts": greeting });
-    await using watcher = Bun.spawn([bun, flag, "--no-clear-screen", "handler.ts", '"Ada"'], {
-      cwd: directory,
-      env: {},
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
+    await using watcher = watch(flag, directory);
     const stdout = until(watcher.stdout);
     const stderr = until(watcher.stderr);
     const change = (from: string, to: string) =>
@@ -175,13 +175,7 @@ for (const flag of ["--watch", "--hot"]) {
 
 test("under bun --watch a handler is not called if its module fails behind run, and is once that is mended", async () => {
   const directory = project({ "handler.ts": `${greeting}\nthrow new RangeError("while it loads");` });
-  await using watcher = Bun.spawn([bun, "--watch", "--no-clear-screen", "handler.ts", '"Ada"'], {
-    cwd: directory,
-    env: {},
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
+  await using watcher = watch("--watch", directory);
   const stdout = until(watcher.stdout);
   await until(watcher.stderr)('"errorMessage":"while it loads"');
   await Bun.sleep(200);
