@@ -221,15 +221,28 @@ export function json<Event, Result>(
   const raw: RawHandler = (headers, body) => {
     const result = call(unmarshal(body) as Event, createContext(headers));
     const isPromise = typeof result === "object" && result !== null && "then" in result;
-    return isPromise ? toReplyLater(result) : (asStreamed(result) ?? marshal(result));
+    return isPromise ? toReplyLater(result) : toReply(result);
   };
-  onEveryEvent.push(raw, unmarshal, createContext, toReplyLater, asStreamed, marshal);
+  onEveryEvent.push([raw, unmarshal, createContext, toReply, asStreamed, toReplyLater]);
   return raw;
 }
 
 async function toReplyLater(promised: unknown): Promise<Bytes | Streamed> {
-  const result = await promised;
-  return asStreamed(result) ?? marshal(result);
+  return toReply(await promised);
+}
+
+function toReply(result: unknown): Bytes | Streamed {
+  if (result === undefined) return "null";
+  let text: string | undefined;
+  try {
+    const streamed = asStreamed(result);
+    if (streamed) return streamed;
+    text = stringify(result);
+  } catch (error) {
+    throw marshalError(`the result cannot be JSON: ${describe(error).errorMessage}`, error);
+  }
+  if (text === undefined) throw marshalError(`the result cannot be JSON: it is ${kindOf(result)}`);
+  return text;
 }
 
 let strictDecoder: TextDecoder | undefined;
@@ -241,18 +254,6 @@ function unmarshal(body: Uint8Array): unknown {
   } catch (error) {
     throw runtimeError("Runtime.UnmarshalError", `the event is not JSON: ${describe(error).errorMessage}`, error);
   }
-}
-
-function marshal(result: unknown): string {
-  if (result === undefined) return "null";
-  let text: string | undefined;
-  try {
-    text = stringify(result);
-  } catch (error) {
-    throw marshalError(`the result cannot be JSON: ${describe(error).errorMessage}`, error);
-  }
-  if (text === undefined) throw marshalError(`the result cannot be JSON: it is ${kindOf(result)}`);
-  return text;
 }
 
 /**
@@ -659,9 +660,8 @@ interface Invocation {
   headers: Uint8Array;
   /** Lets the event loop run empty until the answer is posted: what it waits for meanwhile is the handler's. */
   unref?: () => void;
-  /** Tells whoever waits for it what became of it. */
-  post(outcome: Outcome): void;
-  /** Whether that was told: once, by whoever came first. */
+  /** Tells whoever waits for it what became of it, once: by whoever comes first. */
+  answer(outcome: Outcome): void;
   answered?: boolean;
   /** Whether it was taken, or can never be. */
   over?: boolean;
@@ -725,23 +725,35 @@ function over(failure?: unknown): void {
 /**
  * Serves one event after the other, over one connection. Each step calls the next, and nothing is awaited that is there:
  *
- * - `askForEvent` sends `GET /next`: in the HTTP client, `request`, `serialize`, `begin`, `send`;
- * - `receiveEvent` has its response: `data`, `advance`, `parseWhole`, `finish`;
- * - `invoke` calls the handler, and `answer`s at once or, after `settle`, when what was promised is there;
- * - `post` sends the reply as the first request was, and `acknowledge` has the service's answer; and again.
+ * - `askForEvent` sends `GET /next`: in the HTTP client, `request`, `serialize`, `send`;
+ * - `receiveEvent` has its response: `data`, `parseResponse`, `finish`;
+ * - `invoke` calls the handler, which has its reply at once, or else `settle`s;
+ * - `answer` sends the reply as the first request was, and `askForEvent` has the service's acknowledgement.
  *
  * @param over Called once: when there are no more events, or with what has failed, and with whose answer it was.
  */
 function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: Error, invocation?: Invocation) => void): void {
   let invocation: Invocation | undefined; // nothing holds it, nor what became of it, while the next event comes
   let outcome: Outcome | undefined;
-  client.connect(askForEvent);
+  client.connect((failure) => (failure ? over(failure) : askForEvent()));
+  onEveryEvent.push([askForEvent, receiveEvent, invoke, settle, answer, isBytes], client.onEveryRequest);
 
-  function askForEvent(failure?: Error): void {
-    if (failure) return over(failure);
+  /** @param result How the service took the answer to the last one. */
+  function askForEvent(result?: HttpResponse | RequestError): void {
+    const last = invocation;
+    if (last) {
+      last.over = true;
+      inFlight.delete(last);
+      if (last.timer) clearTimeout(last.timer);
+      const isTaken = "status" in result! && result.status === 202 && "reply" in outcome!;
+      const failure = isTaken ? undefined : judge(last, outcome!, result!);
+      invocation = outcome = undefined;
+      if (failure) return over(failure, last);
+    }
     if (stage === "initializing") stage = "serving";
     if (stage === "serving") client.request(nextRequest, receiveEvent);
     else endIfAnswered();
+    if (last && onEveryEvent.length > 0) forgoLastCompiler();
   }
 
   function receiveEvent(next: HttpResponse | Error): void {
@@ -750,14 +762,14 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     if (next.status !== 200) return over(new Error(`GET /invocation/next was answered ${summary(next)}`));
     const id = fieldValue(next, "Lambda-Runtime-Aws-Request-Id");
     if (id === undefined) return over(new Error("GET /invocation/next was answered with an event that has no request id"));
-    const { text, lowerCase, isAscii } = next;
-    const body = contentOf(next);
+    const { text, isAscii } = next;
+    const { headers, body } = sectionsOf(next);
     invocation = {
       id,
-      fields: { text, lowerCase, isAscii },
-      headers: headerSection(next),
+      fields: { text, isAscii },
+      headers,
       unref: client.unref,
-      post,
+      answer,
       answered: false,
       over: false,
       abandon: undefined,
@@ -771,42 +783,38 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     invoke(handler, invocation, body);
   }
 
-  function post(result: Outcome): void {
+  function answer(this: Invocation, result: Outcome): void {
+    if (this.answered) return;
+    this.answered = true;
+    this.abandon = undefined;
     outcome = result;
-    const { id, fields: received } = invocation!;
-    const invocationId = received && fieldBytes(received, "Lambda-Runtime-Invocation-Id");
-    const fields = invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
-    const path = `${runtimePath}/invocation/${encodeURIComponent(id)}`;
-    if ("reply" in result) {
-      const target = `${path}/response`;
+    try {
+      const invocationId = fieldBytes(this.fields!, "Lambda-Runtime-Invocation-Id");
+      const fields = invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
+      const path = `${runtimePath}/invocation/${encodeURIComponent(this.id)}`;
       client.request(
-        { method: "POST", target, fields: `${fields}Content-Type: application/json\r\n`, body: result.reply, timeout: postTimeout },
-        acknowledge,
+        "reply" in result
+          ? {
+              method: "POST",
+              target: `${path}/response`,
+              fields: `${fields}Content-Type: application/json\r\n`,
+              body: result.reply,
+              timeout: postTimeout,
+            }
+          : "stream" in result
+            ? streamRequest(path, fields, result.stream)
+            : errorRequest(`${path}/error`, fields, result.error),
+        askForEvent,
       );
-    } else if ("stream" in result) {
-      client.stream(streamRequest(path, fields, result.stream), result.stream, acknowledge);
-    } else {
-      client.request(errorRequest(`${path}/error`, fields, result.error), acknowledge);
+    } catch (error) {
+      this.over = true; // nobody can be told: the handler has overwritten what it would be told with
+      escaped(error);
     }
-  }
-
-  function acknowledge(result: HttpResponse | RequestError): void {
-    const answered = invocation!;
-    answered.over = true;
-    inFlight.delete(answered);
-    if (answered.timer) clearTimeout(answered.timer);
-    const isTaken = "status" in result && result.status === 202 && "reply" in outcome!;
-    const failure = isTaken ? undefined : judge(answered, outcome!, result);
-    invocation = outcome = undefined;
-    if (failure) return over(failure, answered);
-    askForEvent();
-    if (onEveryEvent.length > 0)
-      forgoLastCompiler(askForEvent, receiveEvent, invoke, settle, answer, post, acknowledge, ...client.onEveryRequest);
   }
 }
 
 /** What a layer does for every event, until {@link forgoLastCompiler} has seen to it. */
-const onEveryEvent: Function[] = [isBytes];
+const onEveryEvent: Function[][] = [];
 
 /**
  * Keeps what is done for every event from FTL, the last of JavaScriptCore's compilers: where nearly all is done by the system,
@@ -815,9 +823,9 @@ const onEveryEvent: Function[] = [isBytes];
  *
  * @see https://bun.com/reference/bun/jsc/noFTL
  */
-function forgoLastCompiler(...functions: Function[]): void {
+function forgoLastCompiler(): void {
   const { noFTL } = getBuiltinModule("bun:jsc") as { noFTL?(compiled: Function): void };
-  for (const each of [...functions, ...onEveryEvent.splice(0)]) noFTL?.(each);
+  for (const functions of onEveryEvent.splice(0)) for (const each of functions) noFTL?.(each);
 }
 
 /**
@@ -885,7 +893,7 @@ function invoke(handler: RawHandler, invocation: Invocation, body: Uint8Array): 
   } catch (error) {
     return fail(invocation, error);
   }
-  if (isReply) answer(invocation, { reply: result as Bytes });
+  if (isReply) invocation.answer({ reply: result as Bytes });
   else void settle(invocation, result);
 }
 
@@ -903,7 +911,7 @@ async function settle(invocation: Invocation, promised: unknown): Promise<void> 
   } catch (error) {
     return fail(invocation, error);
   }
-  answer(invocation, outcome);
+  invocation.answer(outcome);
 }
 
 function toStream(invocation: Invocation, reply: unknown): Promise<OpenStream> {
@@ -940,20 +948,7 @@ function nativeLength(array: Uint8Array): number {
 function fail(invocation: Invocation, error: unknown): void {
   if (invocation.answered) return;
   logError(invocation, error);
-  answer(invocation, { error });
-}
-
-/** Tells the service what became of an invocation, once. */
-function answer(invocation: Invocation, outcome: Outcome): void {
-  if (invocation.answered) return;
-  invocation.answered = true;
-  invocation.abandon = undefined;
-  try {
-    invocation.post(outcome);
-  } catch (error) {
-    invocation.over = true; // nobody can be told: the handler has overwritten what it would be told with
-    escaped(error);
-  }
+  invocation.answer({ error });
 }
 
 /** Judges how the service took an answer: logs what is only this invocation's misfortune, and returns anything worse. */
@@ -978,7 +973,7 @@ function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | 
 }
 
 function summary(response: HttpResponse): string {
-  return `${response.status} ${stringify(decode(contentOf(response).subarray(0, 1000)))}`;
+  return `${response.status} ${stringify(decode(sectionsOf(response).body.subarray(0, 1000)))}`;
 }
 
 // ── Streamed replies ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -1073,11 +1068,11 @@ function errorTrailers(error: unknown): string {
   return `${errorTypeField}: ${serviceErrorType(report.errorType)}\r\n${errorBodyField}: ${body}\r\n`;
 }
 
-function streamRequest(path: string, fields: string, { contentType }: OpenStream): HttpRequest {
+function streamRequest(path: string, fields: string, chunks: OpenStream): HttpRequest {
   const streaming =
-    `Content-Type: ${contentType}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n` +
+    `Content-Type: ${chunks.contentType}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n` +
     `Trailer: ${errorTypeField}, ${errorBodyField}\r\n`;
-  return { method: "POST", target: `${path}/response`, fields: fields + streaming, timeout: postTimeout };
+  return { method: "POST", target: `${path}/response`, fields: fields + streaming, chunks, timeout: postTimeout };
 }
 
 // ── The end: escaped errors, process.exit, an empty event loop, SIGTERM ─────────────────────────────────────────────
@@ -1132,7 +1127,7 @@ function giveUp(invocation: Invocation, error: unknown): void {
   logError(invocation, error);
   invocation.escaped = { error };
   invocation.abandon?.(error);
-  answer(invocation, { error });
+  invocation.answer({ error });
 }
 
 async function postInitError(authority: string, error: unknown): Promise<void> {
@@ -1271,7 +1266,13 @@ async function serveLocally(handler: RawHandler): Promise<void> {
   await Bun.sleep(0); // modules are loaded to their end before anything is served, as in Lambda
   if (stage !== "initializing") return; // they failed, under bun --watch
   stage = "serving";
-  invoke(handler, { id, headers, post: (outcome) => void print(outcome) }, body);
+  invoke(handler, { id, headers, answer }, body);
+
+  function answer(this: Invocation, outcome: Outcome): void {
+    if (!this.answered) void print(outcome);
+    this.answered = true;
+    this.abandon = undefined;
+  }
 }
 
 /** Prints a reply, a stream as it comes, and ends the process. What was thrown is in the log. */
@@ -1731,6 +1732,8 @@ interface HttpRequest {
   fields: string;
   /** A string is sent as UTF-8. */
   body?: Uint8Array | string;
+  /** A body that is made while it is sent, no faster than the server takes it. */
+  chunks?: ChunkedBody;
   /** How long to wait for the response, in ms; without end unless given. */
   timeout?: number;
   /** Whether the event loop may end before the response; it is held until then unless this is given. */
@@ -1739,8 +1742,9 @@ interface HttpRequest {
 
 interface HttpResponse extends FieldLines {
   status: number;
-  /** What was received: the head up to `end`, and behind an empty line the body, unless that is apart. */
+  /** What was received: the header section from `start` to `end`, and behind an empty line the body, unless that is apart. */
   bytes: Buffer;
+  start: number;
   end: number;
   body: Uint8Array | undefined;
   /** Whether the connection can be used again, if it is still open. */
@@ -1765,8 +1769,6 @@ interface HttpClient {
    * not come in time, and if the body is taken away while it is sent.
    */
   request(request: HttpRequest, done: Done): void;
-  /** The same with a body that is made while it is sent, no faster than the server takes it. */
-  stream(request: HttpRequest, body: ChunkedBody, done: Done): void;
   /** Lets the event loop end in spite of the connection, until the next request. */
   unref(): void;
   /** The functions that every request goes through. */
@@ -1831,13 +1833,15 @@ function createHttpClient(authority: string): HttpClient {
     void Bun.connect({ hostname, port, socket: { open, connectError, data, drain, close } });
   }
 
-  function request(request: HttpRequest, done: Done, message = serialize(authority, request), open = false): Exchange {
+  function request(request: HttpRequest, done: Done): void {
+    const { chunks } = request;
+    const message = serialize(authority, request);
     const current: Exchange = {
       request,
       message,
       parts: message,
       sent: 0,
-      open,
+      open: chunks?.first !== undefined,
       resent: false,
       incoming: undefined,
       early: undefined,
@@ -1846,40 +1850,28 @@ function createHttpClient(authority: string): HttpClient {
       done,
       wake: undefined,
     };
-    if (socket) begin(current);
+    if (socket) send(current);
     else reconnect(current);
-    return current;
-  }
-
-  function stream(made: HttpRequest, body: ChunkedBody, done: Done): void {
-    const { first, trailers } = body;
-    const head = toBytes(serializeHead(authority, made, "Transfer-Encoding: chunked\r\n"));
-    const message = [head, ...(first ? frame(plainView(first).slice()) : lastChunk(trailers))];
-    const current = request(made, done, message, first !== undefined);
-    finishBody(current, body).catch((error) => current.over || fail(current, error as Error));
-  }
-
-  function begin(current: Exchange): void {
-    const { background, timeout } = current.request;
-    exchange = current;
-    if (isHeld === !!background) hold(!isHeld);
-    send(current);
-    if (timeout !== undefined && !current.open && !current.over) current.timer = setTimeout(expire, timeout, current).unref();
+    if (chunks) finishBody(current, chunks).catch((error) => current.over || finish(current, error as Error));
   }
 
   function reconnect(current: Exchange): void {
     connect((failure) => {
       if (failure) return finish(current, failure);
-      begin(current);
+      send(current);
       if (!socket && !current.over) broken(current); // it was reset as it opened
     });
   }
 
   /** Writes what the socket takes; the rest waits until it drains. */
   function send(current: Exchange): void {
-    for (const { parts } = current; current.sent < parts.length; current.sent++) {
+    const { parts, request } = current;
+    exchange = current;
+    if (isHeld === !!request.background) hold(!isHeld);
+    if (request.timeout !== undefined && !current.open) current.timer ??= setTimeout(expire, request.timeout, current).unref();
+    for (; current.sent < parts.length; current.sent++) {
       const part = parts[current.sent]!;
-      if (part.length === 0) return fail(current, cutError("the memory of its body was taken away while it was sent"));
+      if (part.length === 0) return finish(current, cutError("the memory of its body was taken away while it was sent"));
       const taken = socket ? socket.write(part) : -1;
       if (taken < part.length) {
         const rest = typeof part === "string" ? part.slice(taken) : part.subarray(taken);
@@ -1888,7 +1880,7 @@ function createHttpClient(authority: string): HttpClient {
         return;
       }
     }
-    if (current.early) complete(current, current.early);
+    if (current.early) finish(current, current.early);
     else if (current.wake) current.wake();
   }
 
@@ -1896,10 +1888,10 @@ function createHttpClient(authority: string): HttpClient {
   function expire(current: Exchange): void {
     const { early, request } = current;
     const { method, target, timeout } = request;
-    const late = early
+    const late: RequestError = early
       ? cutError(`the server did not take all of it within ${timeout} ms, though it had answered ${early.status}`)
       : new Error(`${authority} has not answered ${method} ${target} within ${timeout} ms`);
-    current.timer = setTimeout(fail, 50, current, late).unref();
+    current.timer = setTimeout(finish, 50, current, late).unref();
   }
 
   function open(opened: Bun.Socket<undefined>): void {
@@ -1919,17 +1911,30 @@ function createHttpClient(authority: string): HttpClient {
     goOn(isReset ? undefined : new Error(`cannot connect to ${authority}: ${cause.message} (${cause.code})`, { cause }));
   }
 
-  function data(from: Bun.Socket<undefined>, piece: Buffer): void {
+  /** Takes the response further, by a piece of it or by the end of the connection. */
+  function data(from: Bun.Socket<undefined> | undefined, piece: Buffer | null): void {
     const current = exchange;
     if (from !== socket) return; // it was given up
     if (!current) return disconnect(); // nobody asked, so nothing that follows can be trusted
     if (current.early) return void (current.early.persistent = false);
-    if (current.incoming) append(current.incoming, piece);
-    advance(current, piece);
+    let result: HttpResponse | Incoming;
+    try {
+      result = parseResponse(piece, current.incoming);
+    } catch (error) {
+      return finish(current, error as Error);
+    }
+    if (!("status" in result)) return void (current.incoming = result);
+    const response = result;
+    const isSent = current.sent === current.parts.length && !current.open;
+    if (!isSent && !current.open && response.status < 300) return void (current.early = response); // the rest is sent all the same
+    response.resent = current.resent;
+    response.cut = current.open;
+    if (!isSent) disconnect();
+    finish(current, response);
   }
 
   function drain(from: Bun.Socket<undefined>): void {
-    if (from === socket && exchange) send(exchange);
+    if (from === socket && exchange && isUnsent(exchange)) send(exchange);
   }
 
   function close(from: Bun.Socket<undefined>, error?: Error): void {
@@ -1938,55 +1943,28 @@ function createHttpClient(authority: string): HttpClient {
     if (exchange) broken(exchange, error);
   }
 
-  /** Takes the response further: by its first piece, or by what was added to that, or by the end of the connection. */
-  function advance(current: Exchange, piece: Buffer | null): void {
-    let response: HttpResponse | undefined;
-    try {
-      if (piece && !current.incoming) {
-        response = parseWhole(piece);
-        if (!response) current.incoming = createIncoming(piece);
-      }
-      if (current.incoming) response = parseResponse(current.incoming, !piece);
-    } catch (error) {
-      return fail(current, error as Error);
-    }
-    if (!response) return;
-    if (current.sent === current.parts.length && !current.open && response.persistent) finish(current, response);
-    else if (isUnsent(current) && !current.open && response.status < 300)
-      current.early = response; // the rest is sent all the same
-    else complete(current, response);
-  }
-
-  function complete(current: Exchange, response: HttpResponse): void {
-    response.cut = current.open;
-    if (current.open || isUnsent(current)) disconnect();
-    else if (!response.persistent) disconnect("end"); // what the server has not read yet, it still can
-    finish(current, response);
-  }
-
   function finish(current: Exchange, result: HttpResponse | RequestError): void {
     if (current.timer) clearTimeout(current.timer);
     exchange = undefined;
     current.over = true;
     if (current.wake) current.wake();
-    if (current.resent && !(result instanceof Error)) result.resent = true;
+    if (!("status" in result)) disconnect();
+    else if (!result.persistent) disconnect("end"); // what the server has not read yet, it still can
     current.done(result);
-  }
-
-  function fail(current: Exchange, error: Error): void {
-    disconnect();
-    finish(current, error);
   }
 
   /** The connection is gone: the request is sent again, once, unless any of the response has come, or it is not there any more. */
   function broken(current: Exchange, error?: Error): void {
     const { early, incoming, message, resent, request } = current;
-    if (early) return fail(current, cutError(`the connection broke before all of it was sent, though it was answered ${early.status}`));
-    if (incoming && error) return fail(current, new Error(`the connection broke in the middle of a response: ${error.message}`));
-    if (incoming) return advance(current, null);
-    if (!message) return fail(current, cutError("the connection broke after its first chunk was sent"));
+    if (early) return finish(current, cutError(`the connection broke before all of it was sent, though it was answered ${early.status}`));
+    if (incoming && error) return finish(current, new Error(`the connection broke in the middle of a response: ${error.message}`));
+    if (incoming) return data(socket, null);
+    if (!message) return finish(current, cutError("the connection broke after its first chunk was sent"));
     if (resent)
-      return fail(current, new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`));
+      return finish(
+        current,
+        new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`),
+      );
     if (current.timer) clearTimeout(current.timer);
     current.parts = message;
     current.sent = 0;
@@ -2031,7 +2009,7 @@ function createHttpClient(authority: string): HttpClient {
     current.sent = 0;
     current.message = open ? undefined : current.message?.concat(parts);
     current.open = open;
-    begin(current);
+    send(current);
   }
 
   function disconnect(how: "terminate" | "end" = "terminate"): void {
@@ -2047,23 +2025,8 @@ function createHttpClient(authority: string): HttpClient {
     isHeld = isToBeHeld;
   }
 
-  const onEveryRequest = [
-    request,
-    serialize,
-    serializeHead,
-    encode,
-    begin,
-    send,
-    data,
-    advance,
-    parseWhole,
-    finish,
-    fieldValue,
-    fieldBytes,
-    headerSection,
-    contentOf,
-  ];
-  return { connect, request, stream, unref: () => hold(false), onEveryRequest };
+  const onEveryRequest = [request, serialize, send, data, parseResponse, finish, sectionsOf, fieldValue, fieldBytes];
+  return { connect, request, unref: () => hold(false), onEveryRequest };
 }
 
 function isUnsent({ parts, sent }: Exchange): boolean {
@@ -2088,22 +2051,23 @@ function parseAuthority(authority: string): { hostname: string; port: number } {
 const largestCopiedBody = 64 * 1024;
 
 /** Nothing on the way to the first request and the first reply mentions `Buffer`: it costs 0.2 ms when it is first touched. */
-function serialize(authority: string, request: HttpRequest): Part[] {
-  const { body } = request;
-  if (body === undefined) return [serializeHead(authority, request, "")];
+function serialize(authority: string, { method, target, fields, body, chunks }: HttpRequest): Part[] {
+  const head = `${method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${fields}`;
+  if (chunks) {
+    const { first, trailers } = chunks;
+    const section = toBytes(`${head}Transfer-Encoding: chunked\r\n\r\n`);
+    return [section, ...(first ? frame(plainView(first).slice()) : lastChunk(trailers))];
+  }
+  if (body === undefined) return [`${head}\r\n`];
   if (typeof body === "string" && body.length <= largestCopiedBody) {
-    const text = serializeHead(authority, request, `Content-Length: ${body.length}\r\n`) + body;
-    const message = encode(text);
+    const text = `${head}Content-Length: ${body.length}\r\n\r\n${body}`;
+    const message = (encoder ??= new TextEncoder()).encode(text);
     if (message.length === text.length) return [message]; // all of it is ASCII, so the length is right
   }
   const bytes = typeof body === "string" ? encode(body) : plainView(body);
-  const head = toBytes(serializeHead(authority, request, `Content-Length: ${bytes.length}\r\n`));
-  if (bytes.length === 0) return [head];
-  return bytes.length <= largestCopiedBody ? [concatenate(head, bytes)] : [head, bytes];
-}
-
-function serializeHead(authority: string, { method, target, fields }: HttpRequest, framing: string): string {
-  return `${method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${fields}${framing}\r\n`;
+  const section = toBytes(`${head}Content-Length: ${bytes.length}\r\n\r\n`);
+  if (bytes.length === 0) return [section];
+  return bytes.length <= largestCopiedBody ? [concatenate(section, bytes)] : [section, bytes];
 }
 
 /** The bytes of a text in which a character is a byte. */
@@ -2138,33 +2102,6 @@ function plainView({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
 // The parser is a function of what was received so far, which says "not yet" and is called again when more has come. Only a
 // body is not looked at again: it is gathered as it comes, unless it is there whole, and then it is a view of what came.
 
-/**
- * The response that bytes are, if it is as nearly every one: in ASCII, there whole, and delimited by one `Content-Length` and
- * nothing else. One regular expression sees all of that, since what is done in JavaScript is dear until it is compiled.
- */
-function parseWhole(bytes: Buffer): HttpResponse | undefined {
-  const end = bytes.indexOf("\r\n\r\n") + 2;
-  if (end < 2 || end + 2 > limits.headerSection) return undefined;
-  const text = bytes.toString("latin1", 0, end);
-  const match =
-    /^HTTP\/1\.1 (20[0-3]|[45]\d\d)(?: [\t -~]*)?\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*content-length:[ \t]*(\d{1,7})[ \t]*\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*$/i.exec(
-      text,
-    );
-  if (!match || !text.startsWith("HTTP") || end + 2 + +match[2]! !== bytes.length) return undefined;
-  return {
-    status: +match[1]!,
-    bytes,
-    end,
-    body: undefined,
-    text,
-    lowerCase: "",
-    isAscii: true,
-    persistent: true,
-    resent: false,
-    cut: false,
-  };
-}
-
 /** What was received of a response: `bytes` from `at` on are still to be read. */
 interface Incoming {
   bytes: Buffer;
@@ -2188,7 +2125,54 @@ interface Chunks {
   size: number | undefined;
 }
 
-function createIncoming(bytes: Buffer): Incoming {
+/** What may be received at most, in bytes; of interim responses, how many. */
+const limits = { headerSection: 64 << 10, chunkSizeLine: 4 << 10, trailerSection: 64 << 10, body: 64 << 20, interim: 100 };
+
+/**
+ * Parses the next piece of a response, or `null`, the end of the connection. Returns the response, or, until that is all there,
+ * what to call it with for the next piece. Only a body is not looked at again then: it is gathered as it comes.
+ *
+ * Most responses are in ASCII, there whole, and delimited by one `Content-Length` and nothing else. One regular expression sees
+ * all of that, since what is done in JavaScript is dear until it is compiled.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9112#section-6
+ */
+function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | Incoming {
+  if (piece && !begun) {
+    const end = piece.indexOf("\r\n\r\n") + 2;
+    const text = end >= 2 && end < limits.headerSection ? piece.toString("latin1", 0, end) : "";
+    const usual =
+      /^HTTP\/1\.1 (20[0-3]|[45]\d\d)(?: [\t -~]*)?\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*content-length:[ \t]*(\d{1,7})[ \t]*\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*$/i.exec(
+        text,
+      );
+    if (usual && text.startsWith("HTTP") && end + 2 + +usual[2]! === piece.length)
+      return {
+        status: +usual[1]!,
+        bytes: piece,
+        start: text.indexOf("\n") + 1,
+        end,
+        body: undefined,
+        text,
+        isAscii: true,
+        persistent: true,
+        resent: false,
+        cut: false,
+      };
+  }
+  const incoming = begun ?? createIncoming();
+  if (piece) append(incoming, piece);
+  const response = (incoming.response ??= takeHead(incoming));
+  const body = response && takeBody(incoming, response, !piece);
+  if (body) {
+    if (incoming.at < incoming.bytes.length) response.persistent = false; // what follows was not asked for
+    return { ...response, body };
+  }
+  if (!piece) throw new Error("the connection was closed in the middle of a response");
+  return incoming;
+}
+
+function createIncoming(): Incoming {
+  const bytes = Buffer.alloc(0);
   return { bytes, at: 0, interim: 0, response: undefined, framing: "close", gathered: undefined, filled: 0, chunks: undefined };
 }
 
@@ -2197,21 +2181,6 @@ function append(incoming: Incoming, piece: Buffer): void {
   const { bytes, at } = incoming;
   incoming.bytes = at === bytes.length ? piece : Buffer.concat([bytes.subarray(at), piece]);
   incoming.at = 0;
-}
-
-/** What may be received at most, in bytes; of interim responses, how many. */
-const limits = { headerSection: 64 << 10, chunkSizeLine: 4 << 10, trailerSection: 64 << 10, body: 64 << 20, interim: 100 };
-
-/** @returns `undefined` if it is not all there. @see https://www.rfc-editor.org/rfc/rfc9112#section-6 */
-function parseResponse(incoming: Incoming, isClosed: boolean): HttpResponse | undefined {
-  const response = (incoming.response ??= takeHead(incoming));
-  const body = response && takeBody(incoming, response, isClosed);
-  if (body) {
-    if (incoming.at < incoming.bytes.length) response.persistent = false; // what follows was not asked for
-    return { ...response, body };
-  }
-  if (isClosed) throw new Error("the connection was closed in the middle of a response");
-  return undefined;
 }
 
 /** Takes the head of the response, behind any interim ones. */
@@ -2223,21 +2192,12 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
     if (!isHead(text)) throw malformed(whatIsWrong(text, "header section"));
     const status = +text.slice("HTTP/1.1 ".length, "HTTP/1.1 200".length);
     if (status === 101) throw malformed("101: nobody asked for another protocol");
-    const lowerCase = text.toLowerCase();
-    const persistent = readFraming(incoming, lowerCase);
-    if (status >= 200)
-      return {
-        status,
-        bytes,
-        end: at + text.length,
-        body: undefined,
-        text,
-        lowerCase,
-        isAscii: false,
-        persistent,
-        resent: false,
-        cut: false,
-      };
+    const persistent = readFraming(incoming, text.toLowerCase());
+    if (status >= 200) {
+      const start = at + text.indexOf("\n") + 1;
+      const end = at + text.length;
+      return { status, bytes, start, end, body: undefined, text, isAscii: false, persistent, resent: false, cut: false };
+    }
   }
   throw malformed(`more than ${limits.interim} interim responses`);
 }
@@ -2371,16 +2331,14 @@ function takeLines(incoming: Incoming, what: string, limit: number): string | un
   return undefined;
 }
 
-// Both as handlers get them: no `Buffer`, whose `slice` is no copy.
-
-/** Every field line of a response with its CRLF. */
-function headerSection({ bytes: { buffer, byteOffset }, end, text }: HttpResponse): Uint8Array {
-  const length = text.length - text.indexOf("\n") - 1;
-  return new Uint8Array(buffer, byteOffset + end - length, length);
-}
-
-function contentOf({ body, bytes: { buffer, byteOffset, length }, end }: HttpResponse): Uint8Array {
-  return body ?? new Uint8Array(buffer, byteOffset + end + 2, length - end - 2); // behind the empty line
+/**
+ * Every field line of a response with its CRLF, and its body: views of what was received, and no `Buffer`, whose `slice` is no
+ * copy.
+ */
+function sectionsOf({ bytes, start, end, body }: HttpResponse): { headers: Uint8Array; body: Uint8Array } {
+  const { buffer, byteOffset, length } = bytes;
+  const headers = new Uint8Array(buffer, byteOffset + start, end - start);
+  return { headers, body: body ?? new Uint8Array(buffer, byteOffset + end + 2, length - end - 2) };
 }
 
 function malformed(what: string): Error {
@@ -2419,16 +2377,15 @@ function hasBareLineFeed(text: string): boolean {
   return /(?:^|[^\r])\n/.test(text);
 }
 
-/** Field lines behind at least one line feed; the same in lower case, once it is needed; and whether all of it is known to be ASCII. */
+/** Field lines behind at least one line feed, and whether all of it is known to be ASCII. */
 interface FieldLines {
   text: string;
-  lowerCase: string;
   isAscii: boolean;
 }
 
 /** The field lines of a header section. */
 function fieldLines({ buffer, byteOffset, byteLength }: Uint8Array): FieldLines {
-  return { text: `\n${Buffer.from(buffer, byteOffset, byteLength).toString("latin1")}`, lowerCase: "", isAscii: false };
+  return { text: `\n${Buffer.from(buffer, byteOffset, byteLength).toString("latin1")}`, isAscii: false };
 }
 
 /** The value of the first field line of that name, read as UTF-8; `undefined` if it is absent or empty. */
@@ -2441,10 +2398,9 @@ function fieldValue(lines: FieldLines, name: string): string | undefined {
 }
 
 /** The same in any case, a character for a byte. */
-function fieldBytes(lines: FieldLines, name: string): string | undefined {
-  lines.lowerCase ||= lines.text.toLowerCase();
-  const at = lines.lowerCase.indexOf(`\n${name.toLowerCase()}:`);
-  return at < 0 ? undefined : valueAt(lines.text, at + name.length + 2) || undefined;
+function fieldBytes({ text }: FieldLines, name: string): string | undefined {
+  const at = text.toLowerCase().indexOf(`\n${name.toLowerCase()}:`);
+  return at < 0 ? undefined : valueAt(text, at + name.length + 2) || undefined;
 }
 
 /** The members of a list, from all field lines of that name, if there are any. @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1 */

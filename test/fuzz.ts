@@ -24,24 +24,17 @@ interface ParsedResponse extends HttpResponse {
 }
 type Incoming = object;
 
-const { parseWhole, createIncoming, append, parseResponse, headerSection, contentOf } = await importParser();
+const { parseResponse, sectionsOf } = await importParser();
 
 /** The parser is not exported, so a copy of the file is imported that exports it. */
 async function importParser(): Promise<{
-  parseWhole(bytes: Buffer): HttpResponse | undefined;
-  createIncoming(bytes: Buffer): Incoming;
-  append(incoming: Incoming, piece: Buffer): void;
-  parseResponse(incoming: Incoming, isClosed: boolean): HttpResponse | undefined;
-  headerSection(response: HttpResponse): Uint8Array;
-  contentOf(response: HttpResponse): Uint8Array;
+  parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | Incoming;
+  sectionsOf(response: HttpResponse): { headers: Uint8Array; body: Uint8Array };
 }> {
   const directory = mkdtempSync(join(tmpdir(), "bunstrap-fuzz-"));
   try {
     const source = readFileSync(join(import.meta.dir, "../runtime.ts"), "utf8");
-    writeFileSync(
-      join(directory, "runtime.ts"),
-      `${source}\nexport { parseWhole, createIncoming, append, parseResponse, headerSection, contentOf };\n`,
-    );
+    writeFileSync(join(directory, "runtime.ts"), `${source}\nexport { parseResponse, sectionsOf };\n`);
     return await import(join(directory, "runtime.ts"));
   } finally {
     rmSync(directory, { recursive: true });
@@ -256,18 +249,13 @@ type Outcome = { response: ParsedResponse } | { error: string } | { waits: true 
 
 function parse(pieces: Buffer[], closes: boolean): Outcome {
   let incoming: Incoming | undefined;
-  const found = (response: HttpResponse) => ({ response: { ...response, headers: headerSection(response), body: contentOf(response) } });
   try {
-    for (const piece of pieces) {
-      const whole = incoming ? undefined : parseWhole(piece);
-      if (whole) return found(whole);
-      if (incoming) append(incoming, piece);
-      else incoming = createIncoming(piece);
-      const response = parseResponse(incoming, false);
-      if (response) return found(response);
+    for (const piece of closes ? [...pieces, null] : pieces) {
+      const result = parseResponse(piece, incoming);
+      if ("status" in result) return { response: { ...result, ...sectionsOf(result) } };
+      incoming = result;
     }
-    if (!closes) return { waits: true };
-    return found(parseResponse(incoming ?? createIncoming(Buffer.alloc(0)), true)!);
+    return { waits: true };
   } catch (error) {
     assert.ok(error instanceof Error && error.name === "Error", `an error of the parser's own: ${error}`);
     assert.match(error.message, /^(malformed response: .+|the connection was closed in the middle of a response)$/s);
