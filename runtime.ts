@@ -1917,14 +1917,13 @@ function createHttpClient(authority: string): HttpClient {
     if (from !== socket) return; // it was given up
     if (!current) return disconnect(); // nobody asked, so nothing that follows can be trusted
     if (current.early) return void (current.early.persistent = false);
-    let result: HttpResponse | Incoming;
+    let response: HttpResponse | Incoming;
     try {
-      result = parseResponse(piece, current.incoming);
+      response = parseResponse(piece, current.incoming);
     } catch (error) {
       return finish(current, error as Error);
     }
-    if (!("status" in result)) return void (current.incoming = result);
-    const response = result;
+    if (!("status" in response)) return void (current.incoming = response);
     const isSent = current.sent === current.parts.length && !current.open;
     if (!isSent && !current.open && response.status < 300) return void (current.early = response); // the rest is sent all the same
     response.resent = current.resent;
@@ -1966,6 +1965,7 @@ function createHttpClient(authority: string): HttpClient {
         new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`),
       );
     if (current.timer) clearTimeout(current.timer);
+    current.timer = undefined;
     current.parts = message;
     current.sent = 0;
     current.resent = true;

@@ -105,15 +105,20 @@ test("bytes that come while nothing was asked end their connection, and the next
   assert.equal(stderr, "");
 });
 
-test("a server that accepts a reply and never answers it ends the process after 30 s with a message", async () => {
-  await using sandbox = await Sandbox.start("echo");
-  const next = await sandbox.api.request("GET", "/invocation/next");
-  await next.send(event1);
-  await sandbox.api.request("POST", "/invocation/1/response");
-  const { status, stderr } = await sandbox.exited;
-  assert.equal(status, 1);
-  assert.match(stderr, /^\S+\t\tFATAL\t127\.0\.0\.1:\d+ has not answered POST \S+\/invocation\/1\/response within 30000 ms\n$/);
-  assert.equal(sandbox.api.unexpected, 0);
+test("a server that accepts a reply and never answers it ends the process after 30 s, also if it was sent a second time", async () => {
+  async function acceptAndBeSilent(times: number): Promise<void> {
+    await using sandbox = await Sandbox.start("echo");
+    const next = await sandbox.api.request("GET", "/invocation/next");
+    await next.send(event1);
+    for (let time = 1; time < times; time++) (await sandbox.api.request("POST", "/invocation/1/response")).connection.reset();
+    await sandbox.api.request("POST", "/invocation/1/response");
+    const { status, stderr } = await sandbox.exited;
+    assert.equal(status, 1);
+    assert.match(stderr, /^\S+\t\tFATAL\t127\.0\.0\.1:\d+ has not answered POST \S+\/invocation\/1\/response within 30000 ms\n$/);
+    assert.equal(sandbox.api.unexpected, 0);
+  }
+
+  await Promise.all([acceptAndBeSilent(1), acceptAndBeSilent(2)]);
 });
 
 test("a server that is gone after a connection broke ends the process with its host and port", async () => {
