@@ -1946,10 +1946,20 @@ function createHttpClient(authority: string): HttpClient {
     if (current.timer) clearTimeout(current.timer);
     exchange = undefined;
     current.over = true;
+    if (current.message && current.message.length > 1) release(current);
     if (current.wake) current.wake();
     if (!("status" in result)) disconnect();
     else if (!result.persistent) disconnect("end"); // what the server has not read yet, it still can
     current.done(result);
+  }
+
+  /**
+   * Frees what a large string was encoded to, at once: for the garbage collector, which frees it in the end, an array of bytes
+   * is a small object, and there would be two or three of them in memory.
+   */
+  function release({ request, message }: Exchange): void {
+    if (typeof request.body !== "string") return; // bytes are whose they were
+    for (const part of message!) if (typeof part !== "string") (part.buffer as { transfer?(length: number): unknown }).transfer?.(0);
   }
 
   /** The connection is gone: the request is sent again, once, unless any of the response has come, or it is not there any more. */
