@@ -2155,7 +2155,7 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
       /^HTTP\/1\.1 (20[0-3]|[45]\d\d)(?: [\t -~]*)?\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*content-length:[ \t]*(\d{1,7})[ \t]*\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*$/i.exec(
         text,
       );
-    if (usual && text.startsWith("HTTP") && end + 2 + +usual[2]! === piece.length)
+    if (usual && text.slice(0, 4) === "HTTP" && end + 2 + +usual[2]! === piece.length)
       return {
         status: +usual[1]!,
         bytes: piece,

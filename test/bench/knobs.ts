@@ -6,9 +6,16 @@ import { built } from "./subjects.ts";
 import type { Row, Table } from "./table.ts";
 
 const noScavenger = { MIMALLOC_SCAVENGER: "0" };
-const noFtl = { BUN_JSC_useFTLJIT: "0" };
+const lateDfg = { BUN_JSC_thresholdForOptimizeAfterWarmUp: "10000" };
 const noDfg = { BUN_JSC_useDFGJIT: "0" };
-const environments: Record<string, string>[] = [{}, noScavenger, noFtl, { ...noFtl, ...noScavenger }, noDfg, { ...noDfg, ...noScavenger }];
+const environments: Record<string, string>[] = [
+  {},
+  noScavenger,
+  lateDfg,
+  { ...lateDfg, ...noScavenger },
+  noDfg,
+  { ...noDfg, ...noScavenger },
+];
 const named = Object.fromEntries(environments.map((environment) => [nameOf(environment), environment]));
 
 function nameOf(environment: Record<string, string>): string {
