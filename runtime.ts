@@ -166,7 +166,7 @@ export interface ClientContext {
  * @example run({ create: json(create), list: json(list) }, { onShutdown: () => database.close() });
  */
 export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdown }: RunOptions = {}): void {
-  if (isTest()) return;
+  if (isTest) return;
   if (running) throw new TypeError("run was called a second time; to serve several handlers, pass them all to one call");
   const picked = typeof handler === "function" ? handler : pickHandler(handler, env._HANDLER);
   if (onShutdown !== undefined && typeof onShutdown !== "function") {
@@ -641,6 +641,8 @@ function refuseCallback(): never {
 
 /** Host and port of the Runtime API; there is none on a desk. */
 const runtimeApi = env.AWS_LAMBDA_RUNTIME_API;
+/** Whether `bun test` runs this, so that nothing is to be served. */
+const isTest = !runtimeApi && hasTests();
 const runtimePath = "/2018-06-01/runtime";
 const userAgent = `User-Agent: bunstrap/${version}\r\n`;
 const nextRequest: HttpRequest = { method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent };
@@ -694,7 +696,7 @@ let storage: ReturnType<typeof createStorage> | undefined;
 /** The invocations that were received and that the service does not hold for finished. */
 const inFlight = new Set<Invocation>();
 
-if (!isTest()) {
+if (!isTest) {
   process.on("uncaughtException", escaped);
   process.on("unhandledRejection", escaped);
 }
@@ -1231,11 +1233,10 @@ async function shutDown(onShutdown: () => void | Promise<void>): Promise<void> {
 // ── Local mode: one invocation, outside Lambda ──────────────────────────────────────────────────────────────────────
 
 /** The descriptor of standard output, which is the reply and nothing else. */
-const standardOutput = runtimeApi || isTest() ? 1 : divertStandardOutput();
+const standardOutput = runtimeApi || isTest ? 1 : divertStandardOutput();
 
-/** Whether `bun test` runs this: outside of it, no test can be described. */
-function isTest(): boolean {
-  if (runtimeApi) return false;
+/** Whether a test can be described, which is so under `bun test` alone. */
+function hasTests(): boolean {
   const { describe } = getBuiltinModule("bun:test") as unknown as { describe(): never };
   try {
     return describe();
