@@ -1006,9 +1006,11 @@ async function openStream(invocation: Invocation, { contentType = "application/o
 
   async function pull(): Promise<Uint8Array | undefined> {
     try {
+      const abandoned = Promise.withResolvers<never>();
+      invocation.abandon = abandoned.reject;
       for (;;) {
         if (invocation.escaped) throw invocation.escaped.error;
-        const { done, value } = await unlessAbandoned(invocation, iterator.next());
+        const { done, value } = await Promise.race([iterator.next(), abandoned.promise]);
         if (done) return undefined;
         const chunk: Uint8Array = typeof value === "string" ? encode(value) : value;
         if (!isBytes(chunk)) throw marshalError(`a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`);
@@ -1017,6 +1019,8 @@ async function openStream(invocation: Invocation, { contentType = "application/o
     } catch (error) {
       if (!isCancelled) cancel();
       throw error;
+    } finally {
+      invocation.abandon = undefined;
     }
   }
 
@@ -1042,17 +1046,6 @@ async function openStream(invocation: Invocation, { contentType = "application/o
   }
   stream.first = await pull();
   return stream;
-}
-
-/** Waits for a step of a stream, unless it is given up on. @throws What the step throws, or what it is given up on with. */
-async function unlessAbandoned<Value>(invocation: Invocation, promise: Promise<Value>): Promise<Value> {
-  const abandoned = Promise.withResolvers<never>();
-  invocation.abandon = abandoned.reject;
-  try {
-    return await Promise.race([promise, abandoned.promise]);
-  } finally {
-    invocation.abandon = undefined;
-  }
 }
 
 /** Cancels what nobody listens to any more: a generator runs its `finally` blocks, and what they throw is logged. */
