@@ -539,7 +539,8 @@ function utf8Text(bytes: Uint8Array): string | undefined {
 /** Whether the body is to be sent; one that is not is cancelled, since nobody will read it. */
 function sendsBody(response: Response, method: string): boolean {
   if (method === "HEAD" || response.status === 204 || response.status === 304) {
-    void cancelled(current(), () => response.body?.cancel());
+    const invocation = current();
+    response.body?.cancel().catch((error) => logError(invocation, error));
     return false;
   }
   if (response.bodyUsed)
@@ -999,9 +1000,14 @@ async function openStream(invocation: Invocation, { contentType = "application/o
   const iterator = body[Symbol.asyncIterator]();
   let isCancelled = false;
 
-  function cancel(): void {
+  /** A generator runs its `finally` blocks. */
+  async function cancel(): Promise<void> {
     isCancelled = true;
-    void cancelled(invocation, () => iterator.return?.());
+    try {
+      await iterator.return?.();
+    } catch (error) {
+      logError(invocation, error);
+    }
   }
 
   async function pull(): Promise<Uint8Array | undefined> {
@@ -1017,7 +1023,7 @@ async function openStream(invocation: Invocation, { contentType = "application/o
         if (chunk.length > 0) return chunk; // one without bytes would end the body
       }
     } catch (error) {
-      if (!isCancelled) cancel();
+      if (!isCancelled) void cancel();
       throw error;
     } finally {
       invocation.abandon = undefined;
@@ -1041,20 +1047,11 @@ async function openStream(invocation: Invocation, { contentType = "application/o
     cancel,
   };
   if (typeof contentType !== "string" || !/^[\x20-\x7e\t]+$/.test(contentType)) {
-    cancel();
+    void cancel();
     throw marshalError(`the contentType of the stream is not printable ASCII: ${stringify(contentType)}`);
   }
   stream.first = await pull();
   return stream;
-}
-
-/** Cancels what nobody listens to any more: a generator runs its `finally` blocks, and what they throw is logged. */
-async function cancelled(invocation: Invocation | undefined, cancel: () => unknown): Promise<void> {
-  try {
-    await cancel();
-  } catch (error) {
-    logError(invocation, error);
-  }
 }
 
 function errorTrailers(error: unknown): string {
