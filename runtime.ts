@@ -959,7 +959,7 @@ function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | 
   const what = "reply" in outcome ? "the reply" : "stream" in outcome ? "the streamed reply" : "the error report";
   const wasCut = (why: string): undefined => void log("ERROR", invocation, `${what} was cut, since ${why}`);
   if (result instanceof Error && !result.cut) return result;
-  if ("stream" in outcome && outcome.stream.failed) wasCut("the handler failed after its first byte was sent");
+  if ("stream" in outcome && outcome.stream.trailers) wasCut("the handler failed after its first byte was sent");
   if (result instanceof Error) return wasCut(result.message);
   const { status, resent, cut } = result;
   if (status < 300) return cut ? wasCut("it was answered before its end") : undefined;
@@ -981,11 +981,9 @@ function summary(response: HttpResponse): string {
 
 // ── Streamed replies ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A stream whose first chunk is there: what fails before it is an ordinary error of the invocation. */
+/** A stream whose first chunk is there: what fails before it is an error of the invocation, and what fails later is in its trailers. */
 interface OpenStream extends ChunkedBody {
   contentType: string;
-  /** Whether the handler threw after the first chunk. */
-  failed?: boolean;
 }
 
 /** An object counts as streamed only if it is async-iterable, or its `body` is. */
@@ -1039,7 +1037,6 @@ async function openStream(invocation: Invocation, { contentType = "application/o
         return await pull();
       } catch (error) {
         if (!invocation.escaped) logError(invocation, error); // or else it was logged when it escaped
-        stream.failed = true;
         stream.trailers = errorTrailers(error);
         return undefined;
       }
@@ -1274,7 +1271,7 @@ async function print(outcome: Outcome): Promise<void> {
     let last: Bytes | undefined;
     for (let chunk = reply ?? stream?.first; chunk; chunk = await stream?.next()) write(standardOutput, (last = chunk));
     if (last && last.at(-1) !== "\n" && last.at(-1) !== LF && isTerminal(standardOutput)) write(standardOutput, "\n");
-    end(stream?.failed ? 1 : 0);
+    end(stream?.trailers ? 1 : 0);
   } catch (error) {
     writeLine(2, `the reply cannot be written to standard output: ${describe(error).errorMessage}`);
     end(1);
