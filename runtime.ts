@@ -910,18 +910,11 @@ async function settle(invocation: Invocation, promised: unknown): Promise<void> 
   invocation.abandon = () => {}; // what it settles to from then on is ignored
   try {
     const reply = await promised;
-    outcome = isBytes(reply) ? { reply } : { stream: await toStream(invocation, reply) };
+    outcome = isBytes(reply) ? { reply } : { stream: await openStream(invocation, reply) };
   } catch (error) {
     return fail(invocation, error);
   }
   invocation.answer(outcome);
-}
-
-function toStream(invocation: Invocation, reply: unknown): Promise<OpenStream> {
-  const streamed = asStreamed(reply);
-  if (streamed) return openStream(invocation, streamed);
-  const hint = "a raw handler returns a Uint8Array, a string or a stream of them";
-  throw marshalError(`the reply is ${kindOf(reply)}: ${hint}; to return a value, use run(json(handler))`);
 }
 
 /** Whether a value is bytes. @throws {Error} `Runtime.MarshalError` on a `Uint8Array` that cannot be read. */
@@ -994,7 +987,11 @@ function asStreamed(value: unknown): Streamed | undefined {
   return hasStream ? (value as Streamed) : undefined;
 }
 
-async function openStream(invocation: Invocation, { contentType = "application/octet-stream", body }: Streamed): Promise<OpenStream> {
+async function openStream(invocation: Invocation, reply: unknown): Promise<OpenStream> {
+  const streamed = asStreamed(reply);
+  const hint = "a raw handler returns a Uint8Array, a string or a stream of them; to return a value, use run(json(handler))";
+  if (!streamed) throw marshalError(`the reply is ${kindOf(reply)}: ${hint}`);
+  const { contentType = "application/octet-stream", body } = streamed;
   const iterator = body[Symbol.asyncIterator]();
   let isCancelled = false;
 
