@@ -517,7 +517,8 @@ async function toResult(response: Response, method: string) {
   if (!bytes?.length) return { ...head, body: "", isBase64Encoded: false };
   const { "content-type": type = "text/plain;charset=utf-8", "content-encoding": coding = "identity" } = head.headers;
   const textTypes = /^text\/|^application\/(?:json|javascript|xml|x-www-form-urlencoded|graphql)\b|\+(?:json|xml)\b/i;
-  const text = textTypes.test(type) && coding.toLowerCase() === "identity" ? utf8Text(bytes) : undefined;
+  const isText = textTypes.test(type) && coding.toLowerCase() === "identity";
+  const text = isText ? attempt(() => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes), undefined) : undefined;
   head.headers["content-type"] ??= text === undefined ? "application/octet-stream" : type;
   return { ...head, body: text ?? bytes.toBase64(), isBase64Encoded: text === undefined };
 }
@@ -526,14 +527,6 @@ async function toResult(response: Response, method: string) {
 function toHead({ status, headers }: Response) {
   const fields = [...headers].filter(([name]) => name !== "set-cookie");
   return { statusCode: status, headers: Object.fromEntries(fields), cookies: headers.getSetCookie() };
-}
-
-function utf8Text(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Whether the body is to be sent; one that is not is cancelled, since nobody will read it. */
