@@ -495,8 +495,7 @@ function toHeaders(fields: Values): Headers {
 
 /** In web headers a character is a byte; what does not fit is sent as the bytes of its UTF-8. */
 function toByteString(value: string): string {
-  if (!/[^\0-\xff]/.test(value)) return value;
-  return Array.from(encode(value), (byte) => String.fromCharCode(byte)).join("");
+  return /[^\0-\xff]/.test(value) ? Buffer.from(value).toString("latin1") : value;
 }
 
 function checkResponse(response: unknown): asserts response is Response {
