@@ -344,6 +344,7 @@ type Values = Record<string, string | null | (string | null)[]> | null | undefin
 /** What is the same in events of all kinds. */
 interface WebEvent {
   headers?: Values;
+  queryStringParameters?: Values;
   body?: string | null;
   isBase64Encoded?: boolean;
   requestContext: { domainName?: string };
@@ -386,8 +387,7 @@ function readVersion2({ rawPath, rawQueryString = "", headers, cookies = [], req
   };
 }
 
-type MultiValueMember = "multiValueHeaders" | "queryStringParameters" | "multiValueQueryStringParameters";
-type Version1 = WebEvent & { httpMethod: string; path: string } & { [Member in MultiValueMember]?: Values };
+type Version1 = WebEvent & { httpMethod: string; path: string; multiValueHeaders?: Values; multiValueQueryStringParameters?: Values };
 
 /** The event of a REST API of API Gateway, which has decoded the query, or of an HTTP API that is set to this version. */
 function readVersion1(event: Version1, encode = percentEncode): WebRequest {
@@ -421,7 +421,7 @@ function readBalancer(event: Version1): WebRequest {
   return { ...request, toReply };
 }
 
-type Lattice = WebEvent & { method: string; path: string; queryStringParameters?: Values };
+type Lattice = WebEvent & { method: string; path: string };
 
 /** The event of VPC Lattice. Its path comes with the query that the client sent, which its documentation does not say. */
 function readLattice({ method, path, headers, queryStringParameters }: Lattice): WebRequest {
