@@ -1143,9 +1143,8 @@ function isProgram(): boolean {
 function refuseExit(status: number): void {
   if (stage === "failing") process.exitCode = status || 1; // the message is there
   if ((stage !== "initializing" && stage !== "serving") || !isProgram()) return;
-  const isInvoking = inFlight.size > 0;
-  const otherwise = stage === "initializing" ? "while modules loaded" : "between two invocations";
-  const when = isInvoking ? "in the middle of an invocation" : otherwise;
+  const idle = stage === "initializing" ? "while modules loaded" : "between two invocations";
+  const when = inFlight.size > 0 ? "in the middle of an invocation" : idle;
   process.exitCode = status || 1;
   const error = runtimeError("Runtime.ExitError", `process.exit was called ${when}, with status ${status}`);
   logError(attempt(current, undefined), error);
