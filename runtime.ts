@@ -1270,10 +1270,7 @@ async function print(outcome: Outcome): Promise<void> {
 const localTimeout = 15 * 60 * 1000;
 
 interface ForeignFunctions {
-  dlopen(
-    library: string,
-    symbols: Record<string, { args: string[]; returns: string }>,
-  ): { symbols: Record<"dup" | "dup2" | "fcntl", (...values: number[]) => number> };
+  dlopen(library: string, symbols: object): { symbols: Record<"dup" | "dup2" | "fcntl", (...values: number[]) => number> };
 }
 
 /**
@@ -1289,9 +1286,9 @@ function divertStandardOutput(): number {
       dup2: { args: ["int", "int"], returns: "int" },
       fcntl: { args: ["int", "int"], returns: "int" },
     });
-    const [getFlags, closeOnExec, none] = [1, 1, 2 ** 31 - 1];
+    const [F_GETFD, FD_CLOEXEC, none] = [1, 1, 2 ** 31 - 1];
     // What was closed, Bun has opened as /dev/null, with the flag that nothing has that was inherited.
-    const descriptor = symbols.fcntl(1, getFlags) === closeOnExec ? none : symbols.dup(1);
+    const descriptor = symbols.fcntl(1, F_GETFD) === FD_CLOEXEC ? none : symbols.dup(1);
     symbols.dup2(2, 1);
     return descriptor;
   } catch {
