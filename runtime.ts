@@ -1345,15 +1345,15 @@ const causeLimit = 64 * 1024;
  *
  * @see https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html#api-segmentdocuments-errors
  */
-function xRayCause({ errorType: type, errorMessage, stackTrace }: ErrorReport): string {
-  const message = errorMessage.slice(0, 4_000);
+function xRayCause(report: ErrorReport): string {
+  const stack = report.stackTrace.map(causeFrame);
+  const exception = { type: report.errorType.slice(0, 200), message: report.errorMessage.slice(0, 4_000), stack };
+  const paths = Array.from(new Set(stack.map(({ path }) => path)));
   const working_directory = attempt(() => process.cwd(), "").slice(0, 1_000);
-  for (let stack = stackTrace.map(causeFrame); ; stack.length >>= 1) {
-    const paths = Array.from(new Set(stack.map(({ path }) => path)));
-    const cause = stringify({ working_directory, exceptions: [{ type: type.slice(0, 200), message, stack }], paths });
-    const escaped = cause.replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
-    if (escaped.length <= causeLimit) return escaped;
-  }
+  const cause = stringify({ working_directory, exceptions: [exception], paths });
+  const ascii = cause.replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  if (ascii.length <= causeLimit) return ascii;
+  return xRayCause({ ...report, stackTrace: report.stackTrace.slice(0, stack.length / 2) });
 }
 
 function causeFrame(frame: string): { path: string; line: number; label: string } {
