@@ -1450,12 +1450,9 @@ function log(level: Level, invocation: Invocation | undefined, message: unknown,
 
 function logError(invocation: Invocation | undefined, error: unknown): void {
   const details = detailsOf(error);
-  if (runtimeApi) log("ERROR", invocation, headline(details), details);
-  else
-    writeLine(
-      2,
-      attempt(() => (isTerminal(2) ? toText(details) : stringify(details)), headline(details)),
-    );
+  if (runtimeApi) return log("ERROR", invocation, headline(details), details);
+  const text = attempt(() => (isTerminal(2) ? toText(details) : stringify(details)), headline(details));
+  writeLine(2, text);
 }
 
 function headline({ errorType, errorMessage }: ErrorReport): string {
@@ -1479,13 +1476,9 @@ function detailsOf(thrown: unknown): ErrorDetails {
 
   /** What an error has of its own. That of its causes which is standard is not enumerable. */
   function propertiesOf(error: Error, path: unknown[]): object {
-    const names = new Set([...Object.keys(error), "cause", "errors"]);
-    for (const name of ["name", "message", "stack"]) names.delete(name);
-    return members(
-      error,
-      Array.from(names).filter((name) => Object.hasOwn(error, name)),
-      path,
-    );
+    const names = Array.from(new Set([...Object.keys(error), "cause", "errors"]));
+    const isShown = (name: string) => !["name", "message", "stack"].includes(name) && Object.hasOwn(error, name);
+    return members(error, names.filter(isShown), path);
   }
 
   function members(object: object, names: string[], path: unknown[]): object {
