@@ -1609,14 +1609,11 @@ const inspectMethod = Symbol.for("nodejs.util.inspect.custom");
 /** A value as Bun prints it, but for errors, which Bun prints with lines of their source around them. */
 function display(value: unknown): string {
   if (typeof value === "string") return value;
+  function inspect(this: Error): string {
+    return toText(detailsOf(this));
+  }
   const { prototype } = Error;
-  const inspect = {
-    configurable: true,
-    value(this: Error) {
-      return toText(detailsOf(this));
-    },
-  };
-  const isSet = !(inspectMethod in prototype) && Reflect.defineProperty(prototype, inspectMethod, inspect);
+  const isSet = !(inspectMethod in prototype) && Reflect.defineProperty(prototype, inspectMethod, { value: inspect, configurable: true });
   try {
     return Bun.inspect(value, { depth: 2 }).trimEnd();
   } catch {
