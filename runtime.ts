@@ -1638,27 +1638,29 @@ if (runtimeApi) {
  * The methods that the official Node.js client replaces, too. The others that print would tear a log of JSON, and lose lines
  * where `process.stdout` is used, so they are those of Node.js, which make their lines of `log` and `warn`.
  */
-function consoleMethods({ Console }: typeof console): Record<string, (...values: unknown[]) => void> {
-  const print =
-    (level: Level, descriptor: 1 | 2) =>
-    (...values: unknown[]) =>
-      logValues(level, descriptor, values);
-  const log = print("INFO", 1);
-  const trace = (...values: unknown[]) => print("TRACE", 2)(withStack(format(values), framesOf(new Error()).slice(1)));
-  const [debug, warn, error, fatal] = [print("DEBUG", 1), print("WARN", 2), print("ERROR", 2), print("FATAL", 2)];
-  const methods = { trace, debug, info: log, log, warn, error, fatal };
-
-  const stdout = { write: (text: string) => log(text.trimEnd()) } as unknown as NodeJS.WritableStream;
-  let others: Record<string, (...values: unknown[]) => void> | undefined;
-  const call =
-    (name: string) =>
-    (...values: unknown[]) => {
-      others ??= Object.assign(new Console({ stdout, ignoreErrors: false, colorMode: false }) as object, methods);
-      attempt(() => others?.[name]?.(...values), undefined);
+function consoleMethods({ Console }: typeof console): ConsoleMethods {
+  const methods: ConsoleMethods = {
+    trace: (...values) => logValues("TRACE", 2, [withStack(format(values), framesOf(new Error()).slice(1))]),
+    debug: (...values) => logValues("DEBUG", 1, values),
+    info: (...values) => logValues("INFO", 1, values),
+    log: (...values) => logValues("INFO", 1, values),
+    warn: (...values) => logValues("WARN", 2, values),
+    error: (...values) => logValues("ERROR", 2, values),
+    fatal: (...values) => logValues("FATAL", 2, values),
+  };
+  const stdout = { write: (text: string) => logValues("INFO", 1, [text.trimEnd()]) } as unknown as NodeJS.WritableStream;
+  let nodeConsole: ConsoleMethods | undefined;
+  const others: ConsoleMethods = {};
+  for (const name of "assert count countReset dir dirxml group groupCollapsed groupEnd table time timeEnd timeLog".split(" ")) {
+    others[name] = (...values) => {
+      nodeConsole ??= Object.assign(new Console({ stdout, ignoreErrors: false, colorMode: false }) as object, methods);
+      attempt(() => nodeConsole?.[name]?.(...values), undefined);
     };
-  const names = "assert count countReset dir dirxml group groupCollapsed groupEnd table time timeEnd timeLog".split(" ");
-  return { ...Object.fromEntries(names.map((name) => [name, call(name)])), ...methods };
+  }
+  return { ...others, ...methods };
 }
+
+type ConsoleMethods = Record<string, (...values: unknown[]) => void>;
 
 /** Writes a line, without the colours that the console has on a terminal. */
 function writeLine(descriptor: number, line: string): void {
