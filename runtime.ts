@@ -846,8 +846,8 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
       );
       active--;
       if (!failure) isOver = true;
-      if (failure && active === 0 && failures === mostFailures && !isOver) throw failure;
-      if (failure && failures === 0 && (invocation || !isOver))
+      else if (active === 0 && failures === mostFailures && !isOver) throw failure;
+      else if (failures === 0 && (invocation || !isOver))
         log("ERROR", invocation, `one of ${concurrency} loops has failed: ${failure.message}`);
       endIfAnswered();
       if (isOver) return;
