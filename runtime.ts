@@ -1169,8 +1169,7 @@ async function registerForShutdown(authority: string, onShutdown: () => void | P
     if (response.status !== 200 || identifier === undefined) throw new Error(`it was answered ${summary(response)}`);
     void awaitExtensionEvent(client, identifier);
   } catch (error) {
-    const reason = describe(error).errorMessage;
-    log("ERROR", undefined, `onShutdown will not be called, since the extension was not registered: ${reason}`);
+    log("ERROR", undefined, `onShutdown will not be called, since the extension was not registered: ${describe(error).errorMessage}`);
   }
   done();
 }
@@ -1184,8 +1183,7 @@ async function awaitExtensionEvent(client: HttpClient, identifier: string): Prom
     const response = await send(client, { method: "GET", target: `${extensionPath}/event/next`, fields, background: true });
     if (response.status !== 200) throw new Error(`it was answered ${summary(response)}`);
   } catch (error) {
-    const reason = describe(error).errorMessage;
-    log("ERROR", undefined, `onShutdown may not be called, since GET /extension/event/next failed: ${reason}`);
+    log("ERROR", undefined, `onShutdown may not be called, since GET /extension/event/next failed: ${describe(error).errorMessage}`);
   }
 }
 
