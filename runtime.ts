@@ -1308,7 +1308,6 @@ interface ErrorReport {
   stackTrace: string[];
 }
 
-const causeField = "Lambda-Runtime-Function-XRay-Error-Cause";
 const errorTypeField = "Lambda-Runtime-Function-Error-Type";
 const errorBodyField = "Lambda-Runtime-Function-Error-Body";
 
@@ -1324,7 +1323,8 @@ function errorRequest(target: string, fields: string, error: unknown): HttpReque
   const report = describe(error);
   const errorFields =
     "Content-Type: application/vnd.aws.lambda.error+json\r\n" +
-    `${errorTypeField}: ${serviceErrorType(report.errorType)}\r\n${causeField}: ${xRayCause(report)}\r\n`;
+    `${errorTypeField}: ${serviceErrorType(report.errorType)}\r\n` +
+    `Lambda-Runtime-Function-XRay-Error-Cause: ${xRayCause(report)}\r\n`;
   return { method: "POST", target, fields: fields + errorFields, body: stringify(report), timeout: postTimeout };
 }
 
