@@ -1401,8 +1401,8 @@ function stackFrames(error: Error): string[] {
   const frames = framesOf(error);
   const [ownFrame = ""] = framesOf(new Error());
   const { path } = causeFrame(ownFrame);
-  let end = frames.length;
-  while (end > 0 && causeFrame(frames[end - 1] ?? "").path === path) end--;
+  const isOwn = frames.map((frame) => causeFrame(frame).path === path);
+  const end = isOwn.lastIndexOf(false) + 1;
   return end > 0 ? frames.slice(0, end) : frames;
 }
 
