@@ -999,10 +999,10 @@ async function openStream(invocation: Invocation, reply: unknown): Promise<OpenS
 
   async function pull(): Promise<Uint8Array | undefined> {
     try {
-      const abandoned = Promise.withResolvers<never>();
-      invocation.abandon = abandoned.reject;
       for (;;) {
         if (invocation.escaped) throw invocation.escaped.error;
+        const abandoned = Promise.withResolvers<never>();
+        invocation.abandon = abandoned.reject;
         const { done, value } = await Promise.race([iterator.next(), abandoned.promise]);
         if (done) return undefined;
         const chunk: Uint8Array = typeof value === "string" ? encode(value) : value;
