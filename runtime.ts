@@ -1968,21 +1968,15 @@ function createHttpClient(authority: string): HttpClient {
         making ??= make();
         await woken;
       } else {
-        const parts = made;
+        current.message = isLast ? current.message?.concat(made) : undefined; // with more than the first chunk it is not sent again
+        current.parts = made;
+        current.sent = 0;
+        current.open = !isLast;
         making = made = undefined;
-        extend(current, parts, !isLast);
+        send(current);
       }
     }
     if (current.open) body.cancel();
-  }
-
-  /** Adds to a request. One of which more than the first chunk is sent cannot be sent again. */
-  function extend(current: Exchange, parts: Part[], open: boolean): void {
-    current.parts = parts;
-    current.sent = 0;
-    current.message = open ? undefined : current.message?.concat(parts);
-    current.open = open;
-    send(current);
   }
 
   function disconnect(how: "terminate" | "end" = "terminate"): void {
@@ -2162,14 +2156,15 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
     const { bytes, at } = incoming;
     const text = takeLines(incoming, "header section", limits.headerSection);
     if (text === undefined) return undefined;
-    if (!isHead(text)) throw malformed(whatIsWrong(text, "header section"));
+    const start = text.indexOf("\n") + 1;
+    const isHead = isStatusLine(text.slice(0, start)) && areFieldLines(text.slice(start));
+    if (!isHead) throw malformed(whatIsWrong(text, "header section"));
     const status = +text.slice("HTTP/1.1 ".length, "HTTP/1.1 200".length);
     if (status === 101) throw malformed("101: nobody asked for another protocol");
     const persistent = readFraming(incoming, text.toLowerCase());
     if (status >= 200) {
-      const start = at + text.indexOf("\n") + 1;
       const end = at + text.length;
-      return { status, bytes, start, end, body: undefined, text, isAscii: false, persistent, resent: false, cut: false };
+      return { status, bytes, start: at + start, end, body: undefined, text, isAscii: false, persistent, resent: false, cut: false };
     }
   }
   throw malformed(`more than ${limits.interim} interim responses`);
@@ -2320,12 +2315,12 @@ function malformed(what: string): Error {
 
 // Grammar. In its texts a character is a byte. Regular expressions are made when first needed: a start should not wait for them.
 
-/** A status line, and field lines. @see https://www.rfc-editor.org/rfc/rfc9112#section-4 and #section-5 */
-function isHead(text: string): boolean {
-  return /^HTTP\/1\.\d [1-5]\d\d(?: [^\0\r\n]*)?\r\n(?:[!#$%&'*+.^_`|~\w-]+:[^\0\r\n]*\r\n)*$/.test(text);
+/** @see https://www.rfc-editor.org/rfc/rfc9112#section-4 */
+function isStatusLine(text: string): boolean {
+  return /^HTTP\/1\.\d [1-5]\d\d(?: [^\0\r\n]*)?\r\n$/.test(text);
 }
 
-/** Lines of a name, a colon right behind it, and a value without CR, LF and NUL. */
+/** Lines of a name, a colon right behind it, and a value without CR, LF and NUL. @see https://www.rfc-editor.org/rfc/rfc9112#section-5 */
 function areFieldLines(text: string): boolean {
   return /^(?:[!#$%&'*+.^_`|~\w-]+:[^\0\r\n]*\r\n)*$/.test(text);
 }
@@ -2341,7 +2336,7 @@ function parseChunkSize(line: string): number {
 function whatIsWrong(text: string, what: "header section" | "trailer section"): string {
   if (hasBareLineFeed(text)) return `a line feed without carriage return in the ${what}`;
   const [first = "", ...others] = text.split("\r\n").slice(0, -1);
-  if (what === "header section" && !isHead(`${first}\r\n`)) return `status line ${JSON.stringify(first)}`;
+  if (what === "header section" && !isStatusLine(`${first}\r\n`)) return `status line ${JSON.stringify(first)}`;
   const lines = what === "header section" ? others : [first, ...others];
   return `field line ${JSON.stringify(lines.find((line) => !areFieldLines(`${line}\r\n`))?.slice(0, 200))}`;
 }
