@@ -233,10 +233,10 @@ async function toReplyLater(promised: unknown): Promise<Bytes | Streamed> {
 
 function toReply(result: unknown): Bytes | Streamed {
   if (result === undefined) return "null";
+  const streamed = asStreamed(result);
+  if (streamed) return streamed;
   let text: string | undefined;
   try {
-    const streamed = asStreamed(result);
-    if (streamed) return streamed;
     text = stringify(result);
   } catch (error) {
     throw marshalError(`the result cannot be JSON: ${describe(error).errorMessage}`, error);
@@ -563,7 +563,6 @@ const longestTimer = 2 ** 31 - 1;
 /** Makes a context that reads each member when it is asked for it. */
 function createContext(headers: Uint8Array): Context {
   const received = Date.now();
-  const deadline = () => parseDeadline(header(headers, "Lambda-Runtime-Deadline-Ms"));
   let abort: AbortController | undefined;
   return {
     functionName: env.AWS_LAMBDA_FUNCTION_NAME ?? "",
@@ -593,16 +592,17 @@ function createContext(headers: Uint8Array): Context {
       if (abort) return abort.signal;
       const { signal } = (abort = new AbortController());
       const invocation = Array.from(inFlight).find((candidate) => candidate.headers === headers);
-      const due = deadline() - Date.now() - signalMargin;
+      const deadline = deadlineOf(headers);
+      const due = deadline - Date.now() - signalMargin;
       const isOver = running && !invocation;
-      if (isOver || deadline() <= received || due > longestTimer) return signal;
+      if (isOver || deadline <= received || due > longestTimer) return signal;
       const fire = () => abort?.abort(new DOMException("the deadline of the invocation is near", "TimeoutError"));
       if (due <= 0) fire();
       else if (invocation) invocation.timer = setTimeout(fire, due);
       else setTimeout(fire, due).unref();
       return signal;
     },
-    getRemainingTimeInMillis: () => deadline() - Date.now(),
+    getRemainingTimeInMillis: () => deadlineOf(headers) - Date.now(),
     callbackWaitsForEmptyEventLoop: true,
     done: refuseCallback,
     fail: refuseCallback,
@@ -611,8 +611,8 @@ function createContext(headers: Uint8Array): Context {
 }
 
 /** In ms since the epoch; what is not a number is no deadline. */
-function parseDeadline(value: string | undefined): number {
-  const deadline = Number(value ?? Infinity);
+function deadlineOf(headers: Uint8Array): number {
+  const deadline = Number(header(headers, "Lambda-Runtime-Deadline-Ms") ?? Infinity);
   return Number.isNaN(deadline) ? Infinity : deadline;
 }
 
@@ -649,14 +649,15 @@ const postTimeout = 30_000;
 /** An event, from when it was received until it is answered. */
 interface Invocation {
   id: string;
-  /** What the service said of it, if it came from there: its tenant, for one. */
-  fields?: FieldLines;
+  /** What the service said of it: its tenant, for one. */
+  fields: FieldLines;
   /** The header section of the event: the handler's from when it is called. */
   headers: Uint8Array;
   /** Lets the event loop run empty until the answer is posted: what it waits for meanwhile is the handler's. */
   unref?: () => void;
   /** Tells whoever waits for it what became of it, once: by whoever comes first. */
   answer(outcome: Outcome): void;
+  /** Whether that was told. */
   answered?: boolean;
   /** Whether it was taken, or can never be. */
   over?: boolean;
@@ -731,17 +732,17 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
   let invocation: Invocation | undefined; // nothing holds it, nor what became of it, while the next event comes
   let outcome: Outcome | undefined;
   client.connect((failure) => (failure ? over(failure) : askForEvent()));
-  onEveryEvent.push([askForEvent, receiveEvent, invoke, settle, answer, isBytes], client.onEveryRequest);
+  if (stage === "initializing") onEveryEvent.push([askForEvent, receiveEvent, answer], client.onEveryRequest);
 
   /** @param result How the service took the answer to the last one. */
   function askForEvent(result?: HttpResponse | RequestError): void {
     const last = invocation;
-    if (last) {
+    if (last && outcome && result) {
       last.over = true;
       inFlight.delete(last);
       if (last.timer) clearTimeout(last.timer);
-      const isTaken = "status" in result! && result.status === 202 && "reply" in outcome!;
-      const failure = isTaken ? undefined : judge(last, outcome!, result!);
+      const isTaken = "status" in result && result.status === 202 && "reply" in outcome;
+      const failure = isTaken ? undefined : judge(last, outcome, result);
       invocation = outcome = undefined;
       if (failure) return over(failure, last);
     }
@@ -784,7 +785,7 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     this.abandon = undefined;
     outcome = result;
     try {
-      const invocationId = fieldBytes(this.fields!, "Lambda-Runtime-Invocation-Id");
+      const invocationId = fieldBytes(this.fields, "Lambda-Runtime-Invocation-Id");
       const fields = invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
       const path = `${runtimePath}/invocation/${encodeURIComponent(this.id)}`;
       client.request(
@@ -808,8 +809,8 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
   }
 }
 
-/** What a layer does for every event, until {@link forgoLastCompiler} has seen to it. */
-const onEveryEvent: Function[][] = [];
+/** What is done for every event, here and in the layers, until {@link forgoLastCompiler} has seen to it. */
+const onEveryEvent: Function[][] = [[invoke, settle, isBytes]];
 
 /**
  * Keeps what is done for every event from FTL, the last of JavaScriptCore's compilers: where nearly all is done by the system,
@@ -1240,12 +1241,13 @@ async function serveLocally(handler: RawHandler): Promise<void> {
   await Bun.sleep(0); // modules are loaded to their end before anything is served, as in Lambda
   if (stage !== "initializing") return; // they failed, under bun --watch
   stage = "serving";
-  invoke(handler, { id, headers, answer }, body);
+  invoke(handler, { id, fields: fieldLines(headers), headers, answer }, body);
 
   function answer(this: Invocation, outcome: Outcome): void {
-    if (!this.answered) void print(outcome);
+    if (this.answered) return;
     this.answered = true;
     this.abandon = undefined;
+    void print(outcome); // which can be abandoned from here on, if it is a stream
   }
 }
 
@@ -1435,7 +1437,7 @@ function log(level: Level, invocation: Invocation | undefined, message: unknown,
   const requestId = invocation?.id;
   try {
     if (!isLogged(level)) return;
-    const tenantId = invocation?.fields && fieldValue(invocation.fields, "Lambda-Runtime-Aws-Tenant-Id");
+    const tenantId = invocation && fieldValue(invocation.fields, "Lambda-Runtime-Aws-Tenant-Id");
     const event = { timestamp: new Date().toISOString(), level, requestId, tenantId };
     if (isLogOfJson()) return writeLine(descriptor, toJsonLine({ ...event, ...error, ...event }, message));
     const text = error ? toText(error) : `${message}`;
@@ -1695,7 +1697,7 @@ interface HttpRequest {
   fields: string;
   /** A string is sent as UTF-8. */
   body?: Uint8Array | string;
-  /** A body that is made while it is sent, no faster than the server takes it. */
+  /** Instead of `body`: one that is made while it is sent, no faster than the server takes it. */
   chunks?: ChunkedBody;
   /** How long to wait for the response, in ms; without end unless given. */
   timeout?: number;
@@ -1887,10 +1889,14 @@ function createHttpClient(authority: string): HttpClient {
       return finish(current, error as Error);
     }
     if (!("status" in response)) return void (current.incoming = response);
-    const isSent = current.sent === current.parts.length && !current.open;
-    if (!isSent && !current.open && response.status < 300) return void (current.early = response); // the rest is sent all the same
     response.resent = current.resent;
     response.cut = current.open;
+    const isSent = current.sent === current.parts.length && !current.open;
+    if (!isSent && !current.open && response.status < 300) {
+      current.early = response; // the rest is sent all the same
+      if (!piece) broken(current);
+      return;
+    }
     if (!isSent) disconnect();
     finish(current, response);
   }
@@ -1911,7 +1917,7 @@ function createHttpClient(authority: string): HttpClient {
     current.over = true;
     if (current.message && current.message.length > 1) release(current);
     if (current.wake) current.wake();
-    if (!("status" in result)) disconnect();
+    if (!("persistent" in result)) disconnect();
     else if (!result.persistent) disconnect("end"); // what the server has not read yet, it still can
     current.done(result);
   }
@@ -1930,7 +1936,7 @@ function createHttpClient(authority: string): HttpClient {
     const { early, incoming, message, resent, request } = current;
     if (early) return finish(current, cutError(`the connection broke before all of it was sent, though it was answered ${early.status}`));
     if (incoming && error) return finish(current, new Error(`the connection broke in the middle of a response: ${error.message}`));
-    if (incoming) return data(socket, null);
+    if (incoming) return data(undefined, null);
     if (!message) return finish(current, cutError("the connection broke after its first chunk was sent"));
     if (resent)
       return finish(
@@ -2066,9 +2072,6 @@ function plainView({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
   return (buffer as { detached?: boolean }).detached ? new Uint8Array(0) : new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-// The parser is a function of what was received so far, which says "not yet" and is called again when more has come. Only a
-// body is not looked at again: it is gathered as it comes, unless it is there whole, and then it is a view of what came.
-
 /** What was received of a response: `bytes` from `at` on are still to be read. */
 interface Incoming {
   bytes: Buffer;
@@ -2107,7 +2110,7 @@ const limits = { headerSection: 64 << 10, chunkSizeLine: 4 << 10, trailerSection
 function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | Incoming {
   if (piece && !begun) {
     const end = piece.indexOf("\r\n\r\n") + 2;
-    const text = end >= 2 && end < limits.headerSection ? piece.toString("latin1", 0, end) : "";
+    const text = end >= 2 && end + 2 <= limits.headerSection ? piece.toString("latin1", 0, end) : "";
     const usual =
       /^HTTP\/1\.1 (20[0-3]|[45]\d\d)(?: [\t -~]*)?\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*content-length:[ \t]*(\d{1,7})[ \t]*\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*$/i.exec(
         text,
@@ -2126,8 +2129,8 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
         cut: false,
       };
   }
-  const incoming = begun ?? createIncoming();
-  if (piece) append(incoming, piece);
+  const incoming = begun ?? createIncoming(piece);
+  if (piece && begun) append(begun, piece);
   const response = (incoming.response ??= takeHead(incoming));
   const body = response && takeBody(incoming, response, !piece);
   if (body) {
@@ -2138,8 +2141,8 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
   return incoming;
 }
 
-function createIncoming(): Incoming {
-  const bytes = Buffer.alloc(0);
+function createIncoming(piece: Buffer | null): Incoming {
+  const bytes = piece ?? Buffer.alloc(0);
   return { bytes, at: 0, interim: 0, response: undefined, framing: "close", gathered: undefined, filled: 0, chunks: undefined };
 }
 
@@ -2299,10 +2302,7 @@ function takeLines(incoming: Incoming, what: string, limit: number): string | un
   return undefined;
 }
 
-/**
- * Every field line of a response with its CRLF, and its body: views of what was received, and no `Buffer`, whose `slice` is no
- * copy.
- */
+/** Every field line of a response with its CRLF, and its body. No `Buffer`, whose `slice` is no copy. */
 function sectionsOf({ bytes, start, end, body }: HttpResponse): { headers: Uint8Array; body: Uint8Array } {
   const { buffer, byteOffset, length } = bytes;
   const headers = new Uint8Array(buffer, byteOffset + start, end - start);

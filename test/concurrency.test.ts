@@ -21,6 +21,22 @@ const logged = (log: string) =>
     .slice(0, -1)
     .map((line): Record<string, string> => JSON.parse(line));
 
+test("loops that are refused again and again leave nothing behind, though no event comes", async () => {
+  await using sandbox = await Sandbox.start("leftover-functions", { AWS_LAMBDA_MAX_CONCURRENCY: "2" });
+  await sandbox.api.request("GET", "/invocation/next"); // of the other loop, which waits
+  for (let refusals = 0; refusals < 2_000; refusals++) {
+    const next = await sandbox.api.request("GET", "/invocation/next");
+    if (refusals % 1_000 === 500) {
+      sandbox.process.kill("SIGUSR2");
+      await Bun.sleep(200);
+    }
+    await next.send(answer(500, "too many"));
+  }
+  sandbox.process.kill("SIGKILL");
+  const [before = NaN, after = NaN] = (await sandbox.exited).stderr.match(/^\d+$/gm)?.map(Number) ?? [];
+  assert.ok(after - before < 500, `${before} functions, and then ${after}`);
+});
+
 test("64 loops serve 100,000 interleaved invocations: every reply goes to its own request, every line has its own request id", async () => {
   await using sandbox = await Sandbox.start("interleaved", { AWS_LAMBDA_MAX_CONCURRENCY: "64" });
   const total = 100_000;

@@ -181,6 +181,21 @@ for (const [kind, fields] of [
   });
 }
 
+for (const pieces of [1, 2]) {
+  test(`a header section of 64 KiB is served, and one of a byte more is refused (in ${pieces} pieces)`, async () => {
+    await using sandbox = await Sandbox.start("echo");
+    const ofLength = (length: number) => {
+      const room = length - event({ id: "1", body: "", headers: { X: "" } }).length;
+      const bytes = event({ id: "1", body: "", headers: { X: "x".repeat(room) } });
+      return pieces === 1 ? [bytes] : [bytes.subarray(0, 100), bytes.subarray(100)];
+    };
+    await (await sandbox.api.request("GET", "/invocation/next")).send(...ofLength(65_536));
+    await (await sandbox.api.request("POST", "/invocation/1/response")).send(accepted);
+    await (await sandbox.api.request("GET", "/invocation/next")).send(...ofLength(65_537));
+    assert.match((await sandbox.exited).stderr, /header section of more than 65536 bytes/);
+  });
+}
+
 test("a connection of HTTP/1.0 that is kept alive is used again", async () => {
   await using sandbox = await Sandbox.start("echo");
   const fields = "Connection: Keep-Alive\r\nContent-Length: 2\r\n";

@@ -63,6 +63,14 @@ for (const [name, message] of [
   });
 }
 
+test("what a result throws when it is looked at for a stream is the handler's error", async () => {
+  await using sandbox = await Sandbox.start("results");
+  const report = await sandbox.invoke({ body: '"body throws"', expect: "error" });
+  const { errorType, errorMessage, stackTrace } = JSON.parse(report.body.toString());
+  assert.deepEqual([errorType, errorMessage], ["RangeError", "thrown by body"]);
+  assert.match(stackTrace[0], /results\.ts/);
+});
+
 test("the context holds what the event and the environment say", async () => {
   await using sandbox = await Sandbox.start("context", {
     AWS_LAMBDA_FUNCTION_NAME: "name",

@@ -80,6 +80,18 @@ for (const [where, redirection, why] of [
   }
 }
 
+for (const [how, type] of [
+  ["stuck", "Runtime.NeverSettled"],
+  ["escapes in the middle", "RangeError"],
+] as const) {
+  test(`a stream that is given up on after its first chunk (${how}) ends there, with ${type} and status 1`, async () => {
+    const { status, stdout, stderr } = await runLocally("stream", [JSON.stringify([how, 1])]);
+    assert.equal(stdout, "1\n");
+    assert.equal(JSON.parse(stderr.replace("finally\n", "")).errorType, type);
+    assert.equal(status, 1);
+  });
+}
+
 test("a reply that nobody wants (>/dev/null) ends with status 0", () => {
   assert.equal(spawnSync(executable("echo"), ["1"], { stdio: "ignore", env: {} }).status, 0);
 });

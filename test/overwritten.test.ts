@@ -1,7 +1,7 @@
 /** What a handler overwrites and the runtime has a use for: whatever it is, the error that follows is told, and the process ends. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accepted, event, gone } from "./runtime-api.ts";
+import { accepted, chunkedEvent, event, gone } from "./runtime-api.ts";
 import { Sandbox } from "./sandbox.ts";
 
 const globals = [
@@ -121,3 +121,10 @@ for (const path of globals) {
     if (status !== 0) assert.match(stderr, /\t(?:ERROR|FATAL)\t/);
   });
 }
+
+test("a chunked event is served after a handler has overwritten Buffer, which it can do without", async () => {
+  await using sandbox = await Sandbox.start("overwritten");
+  await sandbox.invoke({ id: "1", body: JSON.stringify(["return", "Buffer"]) });
+  const reply = await sandbox.invoke({ id: "2", raw: chunkedEvent({ id: "2", body: JSON.stringify(["return", "Date"]) }) });
+  assert.equal(reply.body.toString(), '"returned"');
+});

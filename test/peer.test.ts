@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { accepted, event } from "./runtime-api.ts";
-import { Sandbox } from "./sandbox.ts";
+import { logEvents, Sandbox } from "./sandbox.ts";
 
 const event1 = event({ id: "1", body: "abc" });
 
@@ -119,6 +119,21 @@ test("a server that accepts a reply and never answers it ends the process after 
   }
 
   await Promise.all([acceptAndBeSilent(1), acceptAndBeSilent(2)]);
+});
+
+test("an answer that the end of the connection ends, before all of a reply is sent, cuts the reply, and the next event is asked for", async () => {
+  await using sandbox = await Sandbox.start("size");
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  next.connection.pause();
+  await next.send(event({ id: "1", body: "20000000" }));
+  await Bun.sleep(200);
+  await next.send("HTTP/1.0 202 Accepted\r\n\r\n");
+  next.connection.end();
+  const { stderr } = await sandbox.stop();
+  assert.deepEqual(
+    logEvents(stderr).map(({ requestId, level, message }) => [requestId, level, message]),
+    [["1", "ERROR", "the reply was cut, since the connection broke before all of it was sent, though it was answered 202"]],
+  );
 });
 
 test("a server that is gone after a connection broke ends the process with its host and port", async () => {

@@ -20,6 +20,11 @@ const results: Record<string, unknown> = {
       throw new RangeError("thrown by toJSON");
     },
   },
+  "body throws": {
+    get body() {
+      throw new RangeError("thrown by body");
+    },
+  },
 };
 
 // The event names the result.
