@@ -726,6 +726,9 @@ function over(failure?: unknown): void {
  * - `invoke` calls the handler, which has its reply at once, or else `settle`s;
  * - `answer` sends the reply as the first request was, and `askForEvent` has the service's acknowledgement.
  *
+ * Functions on this way contain their rare cases. The first thousand events pay for the compilers of JavaScriptCore, and these
+ * come to a function the later the larger it is, and the more of it has never run.
+ *
  * @param over Called once: when there are no more events, or with what has failed, and with whose answer it was.
  */
 function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: Error, invocation?: Invocation) => void): void {
