@@ -761,8 +761,10 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     if (next.status !== 200) return over(new Error(`GET /invocation/next was answered ${summary(next)}`));
     const id = fieldValue(next, "Lambda-Runtime-Aws-Request-Id");
     if (id === undefined) return over(new Error("GET /invocation/next was answered with an event that has no request id"));
-    const { text, isAscii } = next;
-    const { headers, body } = sectionsOf(next);
+    const { bytes, start, end, text, isAscii } = next;
+    const { buffer, byteOffset, length } = bytes; // of which handlers get arrays that are no Buffer, whose slice is no copy
+    const headers = new Uint8Array(buffer, byteOffset + start, end - start);
+    const body = next.body ?? new Uint8Array(buffer, byteOffset + end + 2, length - end - 2);
     invocation = {
       id,
       fields: { text, isAscii },
@@ -964,8 +966,8 @@ function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | 
   return undefined;
 }
 
-function summary(response: HttpResponse): string {
-  return `${response.status} ${stringify(decode(sectionsOf(response).body.subarray(0, 1000)))}`;
+function summary({ status, bytes, end, body = bytes.subarray(end + 2) }: HttpResponse): string {
+  return `${status} ${stringify(decode(body.subarray(0, 1000)))}`;
 }
 
 // ── Streamed replies ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -2001,7 +2003,7 @@ function createHttpClient(authority: string): HttpClient {
     isHeld = isToBeHeld;
   }
 
-  const onEveryRequest = [request, serialize, send, data, parseResponse, finish, sectionsOf, fieldValue, fieldBytes];
+  const onEveryRequest = [request, serialize, send, data, parseResponse, finish, fieldValue, fieldBytes];
   return { connect, request, unref: () => hold(false), onEveryRequest };
 }
 
@@ -2303,13 +2305,6 @@ function takeLines(incoming: Incoming, what: string, limit: number): string | un
   if (hasBareLineFeed(begun)) throw malformed(`a line feed without carriage return in the ${what}`);
   if (bytes.length - at > limit) throw malformed(`${what} of more than ${limit} bytes`);
   return undefined;
-}
-
-/** Every field line of a response with its CRLF, and its body. No `Buffer`, whose `slice` is no copy. */
-function sectionsOf({ bytes, start, end, body }: HttpResponse): { headers: Uint8Array; body: Uint8Array } {
-  const { buffer, byteOffset, length } = bytes;
-  const headers = new Uint8Array(buffer, byteOffset + start, end - start);
-  return { headers, body: body ?? new Uint8Array(buffer, byteOffset + end + 2, length - end - 2) };
 }
 
 function malformed(what: string): Error {

@@ -157,7 +157,7 @@ function without(text: string, from: string, to: string): string {
 
 test("the HTTP client can be lifted out as it is: it needs nothing of what is above it", () => {
   const client = source.slice(source.indexOf("// ── An HTTP/1.1 client"));
-  const project = createProject(strict, `${client}\nexport { createHttpClient, sectionsOf, fieldLines, fieldValue, decode };\n`);
+  const project = createProject(strict, `${client}\nexport { createHttpClient, fieldLines, fieldValue, decode };\n`);
   const { status, stdout } = typeCheck(project);
   assert.equal(status, 0, stdout);
 });
