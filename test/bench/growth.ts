@@ -20,7 +20,7 @@ async function growth(what: string, subjects: Subjects, runs: number): Promise<R
   let smaller: { bytes: number; time: number } | undefined;
   for (const bytes of sizes) {
     progress(`${sizeName(bytes)} ${what}`);
-    const block = Math.max(3, Math.min(500, Math.round(2_000_000 / bytes)));
+    const block = Math.max(20, Math.min(500, Math.round(2_000_000 / bytes)));
     const warmUp = Math.max(20, Math.min(5_000, Math.round(100_000_000 / bytes)));
     const invocations = await measureInvocations(subjects, runs, { event: jsonEvent(bytes), warmUp, block });
     const times = pick(invocations, ({ roundTrip }) => roundTrip * 1000);
