@@ -532,7 +532,8 @@ function toHead({ status, headers }: Response) {
 function sendsBody(response: Response, method: string): boolean {
   if (method === "HEAD" || response.status === 204 || response.status === 304) {
     const invocation = current();
-    response.body?.cancel().catch((error) => logError(invocation, error));
+    const cancel = async () => response.body?.cancel();
+    cancel().catch((error) => logError(invocation, error));
     return false;
   }
   if (response.bodyUsed)
@@ -1931,9 +1932,11 @@ function createHttpClient(authority: string): HttpClient {
    * Frees what a large string was encoded to, at once: for the garbage collector, which frees it in the end, an array of bytes
    * is a small object, and there would be two or three of them in memory.
    */
-  function release({ request, message }: Exchange): void {
+  function release({ request, message = [] }: Exchange): void {
     if (typeof request.body !== "string") return; // bytes are whose they were
-    for (const part of message!) if (typeof part !== "string") (part.buffer as { transfer?(length: number): unknown }).transfer?.(0);
+    try {
+      for (const part of message) if (typeof part !== "string") (part.buffer as { transfer?(length: number): unknown }).transfer?.(0);
+    } catch {} // something of this was overwritten, so they are left to the collector
   }
 
   /** The connection is gone: the request is sent again, once, unless any of the response has come, or it is not there any more. */
@@ -1941,7 +1944,7 @@ function createHttpClient(authority: string): HttpClient {
     const { early, incoming, message, resent, request } = current;
     if (early) return finish(current, cutError(`the connection broke before all of it was sent, though it was answered ${early.status}`));
     if (incoming && error) return finish(current, new Error(`the connection broke in the middle of a response: ${error.message}`));
-    if (incoming) return data(undefined, null);
+    if (incoming) return data(socket, null); // there is none any more
     if (!message) return finish(current, cutError("the connection broke after its first chunk was sent"));
     if (resent)
       return finish(

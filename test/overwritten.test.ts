@@ -19,6 +19,7 @@ const globals = [
   "Array.prototype.push",
   "Array.prototype.slice",
   "ArrayBuffer.isView",
+  "ArrayBuffer.prototype.transfer",
   "Bun.inspect",
   "Date",
   "Date.prototype.toISOString",
@@ -77,7 +78,7 @@ const globals = [
 
 /** Serves the one event, and whatever is asked for then: what is told by POST is accepted, and there is no further event. */
 async function outcome(
-  how: "return" | "throw" | "escape",
+  how: "return" | "return much" | "throw" | "escape",
   path: string,
   env: Record<string, string>,
 ): Promise<{ status: number | null; stderr: string; isAnswered: boolean }> {
@@ -116,9 +117,11 @@ for (const format of ["text", "JSON"]) {
 
 for (const path of globals) {
   test(`with ${path} overwritten by a handler that returns, it is answered, or the process ends with status 1 and a message`, async () => {
-    const { status, stderr, isAnswered } = await outcome("return", path, {});
-    if (!isAnswered) assert.equal(status, 1, stderr);
-    if (status !== 0) assert.match(stderr, /\t(?:ERROR|FATAL)\t/);
+    for (const how of ["return", "return much"] as const) {
+      const { status, stderr, isAnswered } = await outcome(how, path, {});
+      if (!isAnswered) assert.equal(status, 1, stderr);
+      if (status !== 0) assert.match(stderr, /\t(?:ERROR|FATAL)\t/);
+    }
   });
 }
 

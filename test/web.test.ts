@@ -197,6 +197,19 @@ test("text that is compressed goes out in base64", async () => {
   assert.equal(new TextDecoder().decode(Bun.gunzipSync(Buffer.from(body, "base64"))), "text");
 });
 
+for (const [how, log] of [
+  ["cancel-gives-nothing", /^$/],
+  ["cancel-throws", /\tERROR\tRangeError: thrown by cancel/],
+] as const) {
+  for (const handler of ["buffered", "streaming"]) {
+    test(`a HEAD is answered, whatever the body is cancelled by (${how}, ${handler})`, async () => {
+      await using sandbox = await Sandbox.start("web-answers", { _HANDLER: handler });
+      await sandbox.invoke({ body: JSON.stringify(functionUrl({ method: "HEAD", path: `/${how}` })) });
+      assert.match((await sandbox.stop()).stderr, log);
+    });
+  }
+}
+
 test("the response to HEAD has the fields of its body, and no body", async () => {
   await using sandbox = await Sandbox.start("web");
   const answer = await result(sandbox, functionUrl({ method: "HEAD", path: "/json" }));

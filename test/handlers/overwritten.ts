@@ -17,9 +17,10 @@ function overwrite(path: string): void {
 
 // The event names what is overwritten, and how an error follows.
 run(
-  json(async ([how, path]: ["return" | "throw" | "escape", string]) => {
+  json(async ([how, path]: ["return" | "return much" | "throw" | "escape", string]) => {
     overwrite(path);
     if (how === "return") return "returned";
+    if (how === "return much") return "x".repeat(200_000);
     if (how === "throw") throw error;
     setTimeout(() => {
       throw error;

@@ -23,8 +23,17 @@ const answers: Record<string, () => unknown> = {
   },
   "/error": () => Response.error(),
   "/101": () => new Response(null, { status: 101 }),
+  "/cancel-gives-nothing": () => uncancelled(() => undefined),
+  "/cancel-throws": () =>
+    uncancelled(() => {
+      throw new RangeError("thrown by cancel");
+    }),
   "/600": () => Object.defineProperty(new Response(), "status", { value: 600 }),
 };
+
+function uncancelled(cancel: () => unknown): Response {
+  return new Response(Object.assign(new ReadableStream(), { cancel }) as ReadableStream);
+}
 
 const fetch = (request: Request) => answers[new URL(request.url).pathname]?.() as Response;
 
