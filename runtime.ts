@@ -2006,7 +2006,7 @@ function createHttpClient(authority: string): HttpClient {
     isHeld = isToBeHeld;
   }
 
-  const onEveryRequest = [request, serialize, send, data, parseResponse, finish, fieldValue, fieldBytes];
+  const onEveryRequest = [request, serialize, encode, send, data, parseResponse, finish, fieldValue, fieldBytes];
   return { connect, request, unref: () => hold(false), onEveryRequest };
 }
 
@@ -2042,7 +2042,7 @@ function serialize(authority: string, { method, target, fields, body, chunks }: 
   if (body === undefined) return [`${head}\r\n`];
   if (typeof body === "string" && body.length <= largestCopiedBody) {
     const text = `${head}Content-Length: ${body.length}\r\n\r\n${body}`;
-    const message = (encoder ??= new TextEncoder()).encode(text);
+    const message = encode(text);
     if (message.length === text.length) return [message]; // all of it is ASCII, so the length is right
   }
   const bytes = typeof body === "string" ? encode(body) : plainView(body);
