@@ -167,7 +167,8 @@ export interface ClientContext {
  */
 export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdown }: RunOptions = {}): void {
   if (isTest) return;
-  if (running) throw new TypeError("run was called a second time; to serve several handlers, pass them all to one call");
+  if (running)
+    throw new TypeError("run was called a second time; to serve several handlers, pass them all to one call");
   const picked = typeof handler === "function" ? handler : pickHandler(handler, env._HANDLER);
   if (onShutdown !== undefined && typeof onShutdown !== "function") {
     throw new TypeError(`onShutdown is ${kindOf(onShutdown)}, not a function`);
@@ -196,7 +197,9 @@ function pickHandler(handlers: Record<string, RawHandler>, name: string | undefi
 function parseConcurrency(value: string): number {
   const count = Number(value);
   if (Number.isInteger(count) && count >= 1 && count <= largestConcurrency) return count;
-  throw new TypeError(`AWS_LAMBDA_MAX_CONCURRENCY is ${stringify(value)}, not a whole number from 1 to ${largestConcurrency}`);
+  throw new TypeError(
+    `AWS_LAMBDA_MAX_CONCURRENCY is ${stringify(value)}, not a whole number from 1 to ${largestConcurrency}`,
+  );
 }
 
 /** More than any function is given. */
@@ -334,7 +337,8 @@ function unmarshalWebEvent(body: Uint8Array): unknown {
     return { version: "2.0", rawPath, rawQueryString, headers: { host: "localhost" }, requestContext };
   }
   if (line === "" || line.startsWith("{")) return unmarshal(body);
-  const expected = "'GET /path?query', with the method in capitals and without a body, or the whole event as a JSON object";
+  const expected =
+    "'GET /path?query', with the method in capitals and without a body, or the whole event as a JSON object";
   throw runtimeError("Runtime.UnmarshalError", `http expects ${expected}, and got ${stringify(line.slice(0, 200))}`);
 }
 
@@ -369,12 +373,18 @@ function readWebEvent(event: unknown): WebRequest {
     if ("serviceArn" in event.requestContext) return readLattice(event as Lattice);
     if ("httpMethod" in event) return readVersion1(event as Version1);
   }
-  const expected = "a function URL, API Gateway (version 1.0 or 2.0), an Application Load Balancer, or VPC Lattice (version 2.0)";
+  const expected =
+    "a function URL, API Gateway (version 1.0 or 2.0), an Application Load Balancer, or VPC Lattice (version 2.0)";
   const received = isObject(event) ? `an object with ${Object.keys(event).join(", ") || "no members"}` : kindOf(event);
   throw new TypeError(`http expects that of ${expected}, and got ${received}`);
 }
 
-type Version2 = WebEvent & { rawPath: string; rawQueryString?: string; cookies?: string[]; requestContext: { http: { method: string } } };
+type Version2 = WebEvent & {
+  rawPath: string;
+  rawQueryString?: string;
+  cookies?: string[];
+  requestContext: { http: { method: string } };
+};
 
 /** The event of a function URL, or of an HTTP API of API Gateway. */
 function readVersion2({ rawPath, rawQueryString = "", headers, cookies = [], requestContext }: Version2): WebRequest {
@@ -387,7 +397,12 @@ function readVersion2({ rawPath, rawQueryString = "", headers, cookies = [], req
   };
 }
 
-type Version1 = WebEvent & { httpMethod: string; path: string; multiValueHeaders?: Values; multiValueQueryStringParameters?: Values };
+type Version1 = WebEvent & {
+  httpMethod: string;
+  path: string;
+  multiValueHeaders?: Values;
+  multiValueQueryStringParameters?: Values;
+};
 
 /** The event of a REST API of API Gateway, which has decoded the query, or of an HTTP API that is set to this version. */
 function readVersion1(event: Version1, encode = percentEncode): WebRequest {
@@ -425,7 +440,8 @@ type Lattice = WebEvent & { method: string; path: string };
 
 /** The event of VPC Lattice. Its path comes with the query that the client sent, which its documentation does not say. */
 function readLattice({ method, path, headers, queryStringParameters }: Lattice): WebRequest {
-  const [, beforeQuery = path, query = toQuery(queryStringParameters, percentEncode)] = /^(.*?)\?(.*)$/s.exec(path) ?? [];
+  const [, beforeQuery = path, query = toQuery(queryStringParameters, percentEncode)] =
+    /^(.*?)\?(.*)$/s.exec(path) ?? [];
   return {
     method,
     path: beforeQuery,
@@ -438,7 +454,9 @@ function readLattice({ method, path, headers, queryStringParameters }: Lattice):
 }
 
 function toQuery(parameters: Values, encode: (text: string) => string): string {
-  const pairs = Object.entries(parameters ?? {}).flatMap(([name, values]) => [values].flat().map((value) => [name, value ?? ""]));
+  const pairs = Object.entries(parameters ?? {}).flatMap(([name, values]) =>
+    [values].flat().map((value) => [name, value ?? ""]),
+  );
   return pairs.map((pair) => pair.map(encode).join("=")).join("&");
 }
 
@@ -451,16 +469,22 @@ function toRequest(event: unknown): [Request, WebRequest] {
     const web = readWebEvent(event);
     return [createRequest(web, event as WebEvent), web];
   } catch (error) {
-    throw runtimeError("Runtime.UnmarshalError", `the event is not a web request: ${describe(error).errorMessage}`, error);
+    throw runtimeError(
+      "Runtime.UnmarshalError",
+      `the event is not a web request: ${describe(error).errorMessage}`,
+      error,
+    );
   }
 }
 
 function createRequest(web: WebRequest, { requestContext, body: content = null, isBase64Encoded }: WebEvent): Request {
   const { method, path, query } = web;
   const token = /^[\w!#$%&'*+.^`|~-]+$/; // RFC 9110, 5.6.2
-  if (typeof method !== "string" || !token.test(method)) throw new TypeError(`its method is ${stringify(method)}, not a token`);
+  if (typeof method !== "string" || !token.test(method))
+    throw new TypeError(`its method is ${stringify(method)}, not a token`);
   if (typeof path !== "string") throw new TypeError(`its path is ${kindOf(path)}, not a string`);
-  if (typeof content !== "string" && content !== null) throw new TypeError(`its body is ${kindOf(content)}, not a string`);
+  if (typeof content !== "string" && content !== null)
+    throw new TypeError(`its body is ${kindOf(content)}, not a string`);
 
   const headers = toHeaders(web.headers);
   const scheme = headers.get("x-forwarded-proto") === "http" ? "http" : "https";
@@ -470,19 +494,28 @@ function createRequest(web: WebRequest, { requestContext, body: content = null, 
   const search = query && `?${query.replaceAll(/[#\0-\x20]/g, encodeURIComponent)}`;
   const bytes = content !== null && isBase64Encoded ? Uint8Array.fromBase64(content) : content;
   const body = method === "GET" || method === "HEAD" ? null : bytes;
-  const request = new Request(`${scheme}://${host}${target.startsWith("/") ? "" : "/"}${target}${search}`, { method, headers, body });
+  const request = new Request(`${scheme}://${host}${target.startsWith("/") ? "" : "/"}${target}${search}`, {
+    method,
+    headers,
+    body,
+  });
   return request.method === method ? request : withMethod(request, method);
 }
 
 /** A client may send anything for a host: what is part of a path, or makes no URL, is none. */
 function isHost(name: string | null | undefined): boolean {
-  return typeof name === "string" && /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d+)?$/i.test(name) && URL.canParse(`https://${name}`);
+  return (
+    typeof name === "string" && /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d+)?$/i.test(name) && URL.canParse(`https://${name}`)
+  );
 }
 
 /** Bun takes every method that it does not know for GET. */
 function withMethod(request: Request, method: string): Request {
   const clone = request.clone.bind(request);
-  return Object.defineProperties(request, { method: { value: method }, clone: { value: () => withMethod(clone() as Request, method) } });
+  return Object.defineProperties(request, {
+    method: { value: method },
+    clone: { value: () => withMethod(clone() as Request, method) },
+  });
 }
 
 function toHeaders(fields: Values): Headers {
@@ -502,7 +535,9 @@ function checkResponse(response: unknown): asserts response is Response {
   if (!(response instanceof Response)) throw marshalError(`fetch has returned ${kindOf(response)}, not a Response`);
   const { status } = response;
   if (status >= 200 && status <= 599) return;
-  throw marshalError(`fetch has returned a Response of status ${status}${status === 0 ? " (Response.error)" : ""}, not of 200 to 599`);
+  throw marshalError(
+    `fetch has returned a Response of status ${status}${status === 0 ? " (Response.error)" : ""}, not of 200 to 599`,
+  );
 }
 
 /**
@@ -517,7 +552,9 @@ async function toResult(response: Response, method: string) {
   const { "content-type": type = "text/plain;charset=utf-8", "content-encoding": coding = "identity" } = head.headers;
   const textTypes = /^text\/|^application\/(?:json|javascript|xml|x-www-form-urlencoded|graphql)\b|\+(?:json|xml)\b/i;
   const isText = textTypes.test(type) && coding.toLowerCase() === "identity";
-  const text = isText ? attempt(() => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes), undefined) : undefined;
+  const text = isText
+    ? attempt(() => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes), undefined)
+    : undefined;
   head.headers["content-type"] ??= text === undefined ? "application/octet-stream" : type;
   return { ...head, body: text ?? bytes.toBase64(), isBase64Encoded: text === undefined };
 }
@@ -537,7 +574,9 @@ function sendsBody(response: Response, method: string): boolean {
     return false;
   }
   if (response.bodyUsed)
-    throw new TypeError("the body of the Response that fetch has returned was already used; return a clone made before");
+    throw new TypeError(
+      "the body of the Response that fetch has returned was already used; return a clone made before",
+    );
   return true;
 }
 
@@ -732,7 +771,11 @@ function over(failure?: unknown): void {
  *
  * @param over Called once: when there are no more events, or with what has failed, and with whose answer it was.
  */
-function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: Error, invocation?: Invocation) => void): void {
+function serveEvents(
+  handler: RawHandler,
+  client: HttpClient,
+  over: (failure?: Error, invocation?: Invocation) => void,
+): void {
   let invocation: Invocation | undefined; // nothing holds it, nor what became of it, while the next event comes
   let outcome: Outcome | undefined;
   client.connect((failure) => (failure ? over(failure) : askForEvent()));
@@ -761,7 +804,8 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     if (next.status === 410) return over();
     if (next.status !== 200) return over(new Error(`GET /invocation/next was answered ${summary(next)}`));
     const id = fieldValue(next, "Lambda-Runtime-Aws-Request-Id");
-    if (id === undefined) return over(new Error("GET /invocation/next was answered with an event that has no request id"));
+    if (id === undefined)
+      return over(new Error("GET /invocation/next was answered with an event that has no request id"));
     const { bytes, start, end, text, isAscii } = next;
     const { buffer, byteOffset, length } = bytes; // of which handlers get arrays that are no Buffer, whose slice is no copy
     const headers = new Uint8Array(buffer, byteOffset + start, end - start);
@@ -792,7 +836,8 @@ function serveEvents(handler: RawHandler, client: HttpClient, over: (failure?: E
     outcome = result;
     try {
       const invocationId = fieldBytes(this.fields, "Lambda-Runtime-Invocation-Id");
-      const fields = invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
+      const fields =
+        invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
       const path = `${runtimePath}/invocation/${encodeURIComponent(this.id)}`;
       client.request(
         "reply" in result
@@ -923,7 +968,9 @@ function isBytes(value: unknown): value is Bytes {
   const kinds = "a Proxy, an object made from the prototype, or one with a length or a buffer of its own";
   if (!attempt(() => isGenuine(value), false)) throw marshalError(`a Uint8Array was returned that is none: ${kinds}`);
   if (value.length === 0 && !attempt(() => [value.at(0)], undefined))
-    throw marshalError("a Uint8Array was returned whose memory is gone: it was transferred, or a WebAssembly memory has grown");
+    throw marshalError(
+      "a Uint8Array was returned whose memory is gone: it was transferred, or a WebAssembly memory has grown",
+    );
   return true;
 }
 
@@ -955,11 +1002,16 @@ function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | 
   if (result instanceof Error) return wasCut(result.message);
   const { status, resent, cut } = result;
   if (status < 300) return cut ? wasCut("it was answered before its end") : undefined;
-  if (status < 400 || status >= 500) return new Error(`${what} of invocation ${invocation.id} was answered ${summary(result)}`);
+  if (status < 400 || status >= 500)
+    return new Error(`${what} of invocation ${invocation.id} was answered ${summary(result)}`);
   if (resent && (status === 400 || status === 403)) return undefined; // it was delivered the first time
   if (status === 413 && "reply" in outcome) {
     const size = Buffer.byteLength(outcome.reply);
-    log("ERROR", invocation, `the reply of ${size} bytes is too large, so the invocation has failed; the limit is ${replyLimit} bytes`);
+    log(
+      "ERROR",
+      invocation,
+      `the reply of ${size} bytes is too large, so the invocation has failed; the limit is ${replyLimit} bytes`,
+    );
   } else {
     const reason = status === 410 ? "came after the invocation had timed out" : "was refused";
     log("ERROR", invocation, `${what} ${reason}: ${summary(result)}`);
@@ -988,7 +1040,8 @@ function asStreamed(value: unknown): Streamed | undefined {
 
 async function openStream(invocation: Invocation, reply: unknown): Promise<OpenStream> {
   const streamed = asStreamed(reply);
-  const hint = "a raw handler returns a Uint8Array, a string or a stream of them; to return a value, use run(json(handler))";
+  const hint =
+    "a raw handler returns a Uint8Array, a string or a stream of them; to return a value, use run(json(handler))";
   if (!streamed) throw marshalError(`the reply is ${kindOf(reply)}: ${hint}`);
   const { contentType = "application/octet-stream", body } = streamed;
   const iterator = body[Symbol.asyncIterator]();
@@ -1013,7 +1066,8 @@ async function openStream(invocation: Invocation, reply: unknown): Promise<OpenS
         const { done, value } = await Promise.race([iterator.next(), abandoned.promise]);
         if (done) return undefined;
         const chunk: Uint8Array = typeof value === "string" ? encode(value) : value;
-        if (!isBytes(chunk)) throw marshalError(`a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`);
+        if (!isBytes(chunk))
+          throw marshalError(`a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`);
         if (chunk.length > 0) return chunk; // one without bytes would end the body
       }
     } catch (error) {
@@ -1079,7 +1133,8 @@ function escaped(error: unknown): void {
     if (!owner || owner.over) logError(owner, error);
     if (isEnding) return endIfAnswered();
     if (wasInitializing) return runtimeApi ? void postInitError(runtimeApi, error) : end(1);
-    for (const invocation of inFlight) giveUp(invocation, invocation === owner ? error : bystander(owner ? undefined : nobodysError));
+    for (const invocation of inFlight)
+      giveUp(invocation, invocation === owner ? error : bystander(owner ? undefined : nobodysError));
     endIfAnswered();
   } catch (failure) {
     logError(undefined, error); // the handler has overwritten what its invocation would be told with
@@ -1100,7 +1155,8 @@ function bystander(reason = "for a reason that is not its own"): Error {
   return runtimeError("Runtime.ExitError", `the process ends before this invocation was answered, ${reason}`);
 }
 
-const nobodysError = "since an error has escaped, from it or from another invocation: whose it is nobody knows, and only the log has it";
+const nobodysError =
+  "since an error has escaped, from it or from another invocation: whose it is nobody knows, and only the log has it";
 
 /** The invocation that the code that runs belongs to, as far as it is known. It may have been answered. */
 function current(): Invocation | undefined {
@@ -1117,7 +1173,10 @@ function giveUp(invocation: Invocation, error: unknown): void {
 
 async function postInitError(authority: string, error: unknown): Promise<void> {
   try {
-    const response = await send(createHttpClient(authority), errorRequest(`${runtimePath}/init/error`, userAgent, error));
+    const response = await send(
+      createHttpClient(authority),
+      errorRequest(`${runtimePath}/init/error`, userAgent, error),
+    );
     if (response.status !== 202) throw new Error(`POST /init/error was answered ${summary(response)}`);
   } catch (failure) {
     logError(undefined, failure);
@@ -1161,7 +1220,11 @@ function refuseExit(status: number): void {
 const shutdownBudget = 250;
 
 /** Registers an internal extension, without which the service sends no SIGTERM. The function is served without it, too. */
-async function registerForShutdown(authority: string, onShutdown: () => void | Promise<void>, done: () => void): Promise<void> {
+async function registerForShutdown(
+  authority: string,
+  onShutdown: () => void | Promise<void>,
+  done: () => void,
+): Promise<void> {
   process.on("SIGTERM", () => void shutDown(onShutdown));
   try {
     const client = createHttpClient(authority);
@@ -1176,7 +1239,11 @@ async function registerForShutdown(authority: string, onShutdown: () => void | P
     if (response.status !== 200 || identifier === undefined) throw new Error(`it was answered ${summary(response)}`);
     void awaitExtensionEvent(client, identifier);
   } catch (error) {
-    log("ERROR", undefined, `onShutdown will not be called, since the extension was not registered: ${describe(error).errorMessage}`);
+    log(
+      "ERROR",
+      undefined,
+      `onShutdown will not be called, since the extension was not registered: ${describe(error).errorMessage}`,
+    );
   }
   done();
 }
@@ -1187,10 +1254,19 @@ const extensionPath = "/2020-01-01/extension";
 async function awaitExtensionEvent(client: HttpClient, identifier: string): Promise<void> {
   try {
     const fields = `${userAgent}Lambda-Extension-Identifier: ${identifier}\r\n`;
-    const response = await send(client, { method: "GET", target: `${extensionPath}/event/next`, fields, background: true });
+    const response = await send(client, {
+      method: "GET",
+      target: `${extensionPath}/event/next`,
+      fields,
+      background: true,
+    });
     if (response.status !== 200) throw new Error(`it was answered ${summary(response)}`);
   } catch (error) {
-    log("ERROR", undefined, `onShutdown may not be called, since GET /extension/event/next failed: ${describe(error).errorMessage}`);
+    log(
+      "ERROR",
+      undefined,
+      `onShutdown may not be called, since GET /extension/event/next failed: ${describe(error).errorMessage}`,
+    );
   }
 }
 
@@ -1233,10 +1309,14 @@ function isWatched(): boolean {
 async function serveLocally(handler: RawHandler): Promise<void> {
   const event = process.argv[2] ?? (isTerminal(0) ? undefined : await Bun.stdin.bytes());
   if (event === undefined) {
-    writeLine(2, "usage: the event is the first argument, or standard input; in Lambda, AWS_LAMBDA_RUNTIME_API would be set");
+    writeLine(
+      2,
+      "usage: the event is the first argument, or standard input; in Lambda, AWS_LAMBDA_RUNTIME_API would be set",
+    );
     return end(2);
   }
-  if (event.length === 0 && typeof event !== "string") writeLine(2, "standard input is empty, and so is the event: to json it is null");
+  if (event.length === 0 && typeof event !== "string")
+    writeLine(2, "standard input is empty, and so is the event: to json it is null");
   const id = crypto.randomUUID();
   const headers = encode(
     `Lambda-Runtime-Aws-Request-Id: ${id}\r\n` +
@@ -1276,7 +1356,10 @@ async function print(outcome: Outcome): Promise<void> {
 const localTimeout = 15 * 60 * 1000;
 
 interface ForeignFunctions {
-  dlopen(library: string, symbols: object): { symbols: Record<"dup" | "dup2" | "fcntl", (...values: number[]) => number> };
+  dlopen(
+    library: string,
+    symbols: object,
+  ): { symbols: Record<"dup" | "dup2" | "fcntl", (...values: number[]) => number> };
 }
 
 /**
@@ -1371,7 +1454,10 @@ function causeFrame(frame: string): { path: string; line: number; label: string 
 function describe(thrown: unknown): ErrorReport {
   if (!attempt(() => isErrorLike(thrown), false)) {
     return {
-      errorMessage: attempt(() => (typeof thrown === "object" ? (stringify(thrown) ?? "an object") : String(thrown)), unreadable),
+      errorMessage: attempt(
+        () => (typeof thrown === "object" ? (stringify(thrown) ?? "an object") : String(thrown)),
+        unreadable,
+      ),
       errorType: kindOf(thrown),
       stackTrace: [],
     };
@@ -1439,7 +1525,13 @@ type Level = (typeof levels)[number];
  * @param error What the log shows of the error that the event is about: in text it takes the place of the message.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html
  */
-function log(level: Level, invocation: Invocation | undefined, message: unknown, error?: ErrorDetails, descriptor = 2): void {
+function log(
+  level: Level,
+  invocation: Invocation | undefined,
+  message: unknown,
+  error?: ErrorDetails,
+  descriptor = 2,
+): void {
   const requestId = invocation?.id;
   try {
     if (!isLogged(level)) return;
@@ -1488,7 +1580,9 @@ function detailsOf(thrown: unknown): ErrorDetails {
   }
 
   function members(object: object, names: string[], path: unknown[]): object {
-    const shown = names.slice(0, detailLimits.members).map((name) => [copyText(name), copy(() => object[name as never], path)]);
+    const shown = names
+      .slice(0, detailLimits.members)
+      .map((name) => [copyText(name), copy(() => object[name as never], path)]);
     if (names.length > shown.length) shown.push(["…", "[…]"]);
     return Object.fromEntries(shown.filter(([, value]) => value !== undefined));
   }
@@ -1619,7 +1713,9 @@ function display(value: unknown): string {
     return toText(detailsOf(this));
   }
   const { prototype } = Error;
-  const isSet = !(inspectMethod in prototype) && Reflect.defineProperty(prototype, inspectMethod, { value: inspect, configurable: true });
+  const isSet =
+    !(inspectMethod in prototype) &&
+    Reflect.defineProperty(prototype, inspectMethod, { value: inspect, configurable: true });
   try {
     return Bun.inspect(value, { depth: 2 }).trimEnd();
   } catch {
@@ -1632,7 +1728,8 @@ function display(value: unknown): string {
 // The console is Bun's own until it is first used: where nothing is logged, nothing is spent on it.
 if (runtimeApi) {
   const { console } = globalThis;
-  const set = (value: unknown) => void Object.defineProperty(globalThis, "console", { value, writable: true, configurable: true });
+  const set = (value: unknown) =>
+    void Object.defineProperty(globalThis, "console", { value, writable: true, configurable: true });
   const get = () => {
     set(Object.assign(console, consoleMethods(console)));
     return console;
@@ -1654,10 +1751,14 @@ function consoleMethods({ Console }: typeof console): ConsoleMethods {
     error: (...values) => logValues("ERROR", 2, values),
     fatal: (...values) => logValues("FATAL", 2, values),
   };
-  const stdout = { write: (text: string) => logValues("INFO", 1, [text.trimEnd()]) } as unknown as NodeJS.WritableStream;
+  const stdout = {
+    write: (text: string) => logValues("INFO", 1, [text.trimEnd()]),
+  } as unknown as NodeJS.WritableStream;
   let nodeConsole: ConsoleMethods | undefined;
   const others: ConsoleMethods = {};
-  for (const name of "assert count countReset dir dirxml group groupCollapsed groupEnd table time timeEnd timeLog".split(" ")) {
+  for (const name of "assert count countReset dir dirxml group groupCollapsed groupEnd table time timeEnd timeLog".split(
+    " ",
+  )) {
     others[name] = (...values) => {
       nodeConsole ??= Object.assign(new Console({ stdout, ignoreErrors: false, colorMode: false }) as object, methods);
       attempt(() => nodeConsole?.[name]?.(...values), undefined);
@@ -1839,10 +1940,12 @@ function createHttpClient(authority: string): HttpClient {
     const { parts, request } = current;
     exchange = current;
     if (isHeld === !!request.background) hold(!isHeld);
-    if (request.timeout !== undefined && !current.open) current.timer ??= setTimeout(expire, request.timeout, current).unref();
+    if (request.timeout !== undefined && !current.open)
+      current.timer ??= setTimeout(expire, request.timeout, current).unref();
     for (; current.sent < parts.length; current.sent++) {
       const part = parts[current.sent]!;
-      if (part.length === 0) return finish(current, cutError("the memory of its body was taken away while it was sent"));
+      if (part.length === 0)
+        return finish(current, cutError("the memory of its body was taken away while it was sent"));
       const taken = socket ? socket.write(part) : -1;
       if (taken < part.length) {
         const rest = typeof part === "string" ? part.slice(taken) : part.subarray(taken);
@@ -1879,7 +1982,9 @@ function createHttpClient(authority: string): HttpClient {
 
   function connectError(_: unknown, cause: Error & { code?: string }): void {
     const isReset = cause.code === "ECONNRESET"; // it was there, and is already broken: what a request finds is no connection
-    goOn(isReset ? undefined : new Error(`cannot connect to ${authority}: ${cause.message} (${cause.code})`, { cause }));
+    goOn(
+      isReset ? undefined : new Error(`cannot connect to ${authority}: ${cause.message} (${cause.code})`, { cause }),
+    );
   }
 
   /** Takes the response further, by a piece of it or by the end of the connection. */
@@ -1935,15 +2040,21 @@ function createHttpClient(authority: string): HttpClient {
   function release({ request, message = [] }: Exchange): void {
     if (typeof request.body !== "string") return; // bytes are whose they were
     try {
-      for (const part of message) if (typeof part !== "string") (part.buffer as { transfer?(length: number): unknown }).transfer?.(0);
+      for (const part of message)
+        if (typeof part !== "string") (part.buffer as { transfer?(length: number): unknown }).transfer?.(0);
     } catch {} // something of this was overwritten, so they are left to the collector
   }
 
   /** The connection is gone: the request is sent again, once, unless any of the response has come, or it is not there any more. */
   function broken(current: Exchange, error?: Error): void {
     const { early, incoming, message, resent, request } = current;
-    if (early) return finish(current, cutError(`the connection broke before all of it was sent, though it was answered ${early.status}`));
-    if (incoming && error) return finish(current, new Error(`the connection broke in the middle of a response: ${error.message}`));
+    if (early)
+      return finish(
+        current,
+        cutError(`the connection broke before all of it was sent, though it was answered ${early.status}`),
+      );
+    if (incoming && error)
+      return finish(current, new Error(`the connection broke in the middle of a response: ${error.message}`));
     if (incoming) return data(socket, null); // there is none any more
     if (!message) return finish(current, cutError("the connection broke after its first chunk was sent"));
     if (resent)
@@ -2077,7 +2188,9 @@ function lastChunk(trailers: string): Part[] {
 
 /** The same bytes without what a subclass makes of them. When their memory is detached or shrunk, it is seen to have none. */
 function plainView({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
-  return (buffer as { detached?: boolean }).detached ? new Uint8Array(0) : new Uint8Array(buffer, byteOffset, byteLength);
+  return (buffer as { detached?: boolean }).detached
+    ? new Uint8Array(0)
+    : new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** What was received of a response: `bytes` from `at` on are still to be read. */
@@ -2104,7 +2217,13 @@ interface Chunks {
 }
 
 /** What may be received at most, in bytes; of interim responses, how many. */
-const limits = { headerSection: 64 << 10, chunkSizeLine: 4 << 10, trailerSection: 64 << 10, body: 64 << 20, interim: 100 };
+const limits = {
+  headerSection: 64 << 10,
+  chunkSizeLine: 4 << 10,
+  trailerSection: 64 << 10,
+  body: 64 << 20,
+  interim: 100,
+};
 
 /**
  * Parses the next piece of a response, or `null`, the end of the connection. Returns the response, or, until that is all there,
@@ -2151,7 +2270,16 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
 
 function createIncoming(piece: Buffer | null): Incoming {
   const bytes = piece ?? Buffer.alloc(0);
-  return { bytes, at: 0, interim: 0, response: undefined, framing: "close", gathered: undefined, filled: 0, chunks: undefined };
+  return {
+    bytes,
+    at: 0,
+    interim: 0,
+    response: undefined,
+    framing: "close",
+    gathered: undefined,
+    filled: 0,
+    chunks: undefined,
+  };
 }
 
 /** Adds the next piece. What is unread before it stays, so that it can be read as one. */
@@ -2175,7 +2303,18 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
     const persistent = readFraming(incoming, text.toLowerCase());
     if (status >= 200) {
       const end = at + text.length;
-      return { status, bytes, start: at + start, end, body: undefined, text, isAscii: false, persistent, resent: false, cut: false };
+      return {
+        status,
+        bytes,
+        start: at + start,
+        end,
+        body: undefined,
+        text,
+        isAscii: false,
+        persistent,
+        resent: false,
+        cut: false,
+      };
     }
   }
   throw malformed(`more than ${limits.interim} interim responses`);

@@ -18,7 +18,12 @@ function startService(...answers: Response[]) {
     port: 0,
     async fetch(request) {
       const { pathname, search } = new URL(request.url);
-      requests.push({ method: request.method, path: pathname + search, headers: request.headers, body: await request.text() });
+      requests.push({
+        method: request.method,
+        path: pathname + search,
+        headers: request.headers,
+        body: await request.text(),
+      });
       return answers.shift() ?? new Response("nothing more was expected", { status: 500 });
     },
   });
@@ -44,13 +49,20 @@ function assertSigned({ headers }: ServiceRequest, service: string): void {
   assert.equal(headers.get("x-amz-security-token"), "a-session");
 }
 
-const errorOf = (report: { body: Buffer }) => JSON.parse(report.body.toString()) as { errorType: string; errorMessage: string };
+const errorOf = (report: { body: Buffer }) =>
+  JSON.parse(report.body.toString()) as { errorType: string; errorMessage: string };
 
 const dynamoDbAnswer = (status: number, body: unknown) =>
-  new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/x-amz-json-1.0", "x-amzn-RequestId": "1" } });
+  new Response(JSON.stringify(body), {
+    status,
+    headers: { "Content-Type": "application/x-amz-json-1.0", "x-amzn-RequestId": "1" },
+  });
 
 test("a client of @aws-sdk asks its service, signed, and the handler replies with what it answers", async () => {
-  using service = startService(dynamoDbAnswer(200, { Item: { id: { S: "Ada" }, greeting: { S: "Grüß Gott" } } }), dynamoDbAnswer(200, {}));
+  using service = startService(
+    dynamoDbAnswer(200, { Item: { id: { S: "Ada" }, greeting: { S: "Grüß Gott" } } }),
+    dynamoDbAnswer(200, {}),
+  );
   await using sandbox = await Sandbox.start("aws-sdk", { ...credentials, AWS_ENDPOINT_URL_DYNAMODB: service.url });
   assert.equal((await sandbox.invoke({ body: '"Ada"' })).body.toString(), '"Grüß Gott"');
   assert.equal((await sandbox.invoke({ body: '"nobody"' })).body.toString(), "null");
@@ -71,13 +83,19 @@ test("a client of @aws-sdk asks its service, signed, and the handler replies wit
 
 test("an error of an @aws-sdk service is that of the invocation, and the next one is served", async () => {
   using service = startService(
-    dynamoDbAnswer(400, { __type: "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", message: "Requested resource not found" }),
+    dynamoDbAnswer(400, {
+      __type: "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
+      message: "Requested resource not found",
+    }),
     dynamoDbAnswer(200, { Item: { greeting: { S: "Hello" } } }),
   );
   await using sandbox = await Sandbox.start("aws-sdk", { ...credentials, AWS_ENDPOINT_URL_DYNAMODB: service.url });
   const report = await sandbox.invoke({ body: '"Ada"', expect: "error" });
   const { errorType, errorMessage } = errorOf(report);
-  assert.deepEqual({ errorType, errorMessage }, { errorType: "ResourceNotFoundException", errorMessage: "Requested resource not found" });
+  assert.deepEqual(
+    { errorType, errorMessage },
+    { errorType: "ResourceNotFoundException", errorMessage: "Requested resource not found" },
+  );
   assert.equal(report.headers.get("lambda-runtime-function-error-type"), "Function.ResourceNotFoundException");
   assert.equal((await sandbox.invoke({ body: '"Ada"' })).body.toString(), '"Hello"');
   const { stderr, stdout } = await sandbox.stop();
@@ -86,7 +104,11 @@ test("an error of an @aws-sdk service is that of the invocation, and the next on
 
 test("Bun's S3 client writes and reads an object, signed, with the credentials of the function", async () => {
   using service = startService(new Response(null, { headers: { ETag: '"1"' } }), new Response("Grüß Gott"));
-  await using sandbox = await Sandbox.start("s3", { ...credentials, AWS_BUCKET: "greetings", AWS_ENDPOINT: service.url });
+  await using sandbox = await Sandbox.start("s3", {
+    ...credentials,
+    AWS_BUCKET: "greetings",
+    AWS_ENDPOINT: service.url,
+  });
   assert.equal(
     (await sandbox.invoke({ body: '{"key":"to/Ada.txt","text":"Grüß Gott"}' })).body.toString(),
     String(Buffer.byteLength("Grüß Gott")),
@@ -102,15 +124,23 @@ test("Bun's S3 client writes and reads an object, signed, with the credentials o
 });
 
 test("an error of S3 is that of the invocation, and the next one is served", async () => {
-  const notFound = '<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>';
+  const notFound =
+    '<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>';
   using service = startService(
     new Response(notFound, { status: 404, headers: { "Content-Type": "application/xml" } }),
     new Response("Hello"),
   );
-  await using sandbox = await Sandbox.start("s3", { ...credentials, AWS_BUCKET: "greetings", AWS_ENDPOINT: service.url });
+  await using sandbox = await Sandbox.start("s3", {
+    ...credentials,
+    AWS_BUCKET: "greetings",
+    AWS_ENDPOINT: service.url,
+  });
   const report = await sandbox.invoke({ body: '{"key":"to/Bob.txt"}', expect: "error" });
   const { errorType, errorMessage } = errorOf(report);
-  assert.deepEqual({ errorType, errorMessage }, { errorType: "S3Error", errorMessage: "The specified key does not exist." });
+  assert.deepEqual(
+    { errorType, errorMessage },
+    { errorType: "S3Error", errorMessage: "The specified key does not exist." },
+  );
   assert.equal((await sandbox.invoke({ body: '{"key":"to/Ada.txt"}' })).body.toString(), '"Hello"');
   await sandbox.stop();
 });

@@ -74,7 +74,8 @@ Events of 5 MB come in one chunk; their JSON is an array of objects with strings
 
 ${tables.map(render).join("\n\n")}`);
 
-if (json !== undefined) writeFileSync(json, JSON.stringify({ machine: machine(cpu), versions, date, runs, tables }, null, 1));
+if (json !== undefined)
+  writeFileSync(json, JSON.stringify({ machine: machine(cpu), versions, date, runs, tables }, null, 1));
 if (svg !== undefined) {
   const notes = [
     `JSON echo of 200 B${cpu === undefined ? "" : ", on one CPU"}; ${method} Nothing was measured on AWS.`,

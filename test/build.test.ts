@@ -74,16 +74,30 @@ test("without arguments it builds handler.example.ts for both architectures into
   const { status, stdout, stderr } = build(root, [], { cwd });
   assert.equal(status, 0, stderr);
   assert.equal(stderr, "");
-  assert.deepEqual(readdirSync(join(cwd, "dist")).sort(), ["arm64", "bootstrap-arm64.zip", "bootstrap-x86_64.zip", "x86_64"]);
+  assert.deepEqual(readdirSync(join(cwd, "dist")).sort(), [
+    "arm64",
+    "bootstrap-arm64.zip",
+    "bootstrap-x86_64.zip",
+    "x86_64",
+  ]);
   for (const arch of ["x86_64", "arm64"]) {
     assert.deepEqual(readdirSync(join(cwd, "dist", arch)), ["bootstrap"], "and no source map");
     const size = statSync(join(cwd, "dist", arch, "bootstrap")).size;
-    assert.deepEqual(zipEntries(join(cwd, "dist", `bootstrap-${arch}.zip`)), [["bootstrap", "0o100755", [1980, 1, 1, 0, 0, 0], "", size]]);
+    assert.deepEqual(zipEntries(join(cwd, "dist", `bootstrap-${arch}.zip`)), [
+      ["bootstrap", "0o100755", [1980, 1, 1, 0, 0, 0], "", size],
+    ]);
     const zipSize = statSync(join(cwd, "dist", `bootstrap-${arch}.zip`)).size;
     const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
-    assert.ok(stdout.includes(`dist/bootstrap-${arch}.zip  ${megabytes(zipSize)}  (dist/${arch}/bootstrap  ${megabytes(size)})\n`), stdout);
+    assert.ok(
+      stdout.includes(
+        `dist/bootstrap-${arch}.zip  ${megabytes(zipSize)}  (dist/${arch}/bootstrap  ${megabytes(size)})\n`,
+      ),
+      stdout,
+    );
   }
-  const { stdout: reply } = spawnSync(join(cwd, "dist", architecture, "bootstrap"), ['{"name":"Ada"}'], { encoding: "utf8" });
+  const { stdout: reply } = spawnSync(join(cwd, "dist", architecture, "bootstrap"), ['{"name":"Ada"}'], {
+    encoding: "utf8",
+  });
   assert.equal(reply, '{"message":"Hello, Ada!"}');
 });
 
@@ -96,7 +110,9 @@ test("the same input gives the same zip, byte for byte, whenever, wherever from 
     env: { TZ: "Asia/Kathmandu", NODE_ENV: "test", LC_ALL: "C", CDPATH: workspace },
   });
   assert.equal(second.status, 0, second.stderr);
-  const zips = [join(project, "dist"), join(workspace, "other/out")].map((out) => readFileSync(join(out, "bootstrap-x86_64.zip")));
+  const zips = [join(project, "dist"), join(workspace, "other/out")].map((out) =>
+    readFileSync(join(out, "bootstrap-x86_64.zip")),
+  );
   assert.ok(zips[0] && zips[1]?.equals(zips[0]));
 });
 
@@ -120,13 +136,20 @@ test("an option may come before and after the handler, and what follows -- goes 
 
 test("NODE_ENV is production in what is built, whatever it is where it is built", () => {
   const project = createProject('import { json, run } from "./runtime.ts";\nrun(json(() => process.env.NODE_ENV));\n');
-  const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", architecture], { env: { NODE_ENV: "test" } });
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", architecture], {
+    env: { NODE_ENV: "test" },
+  });
   assert.equal(status, 0, stderr);
-  assert.equal(spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout, '"production"');
+  assert.equal(
+    spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout,
+    '"production"',
+  );
 });
 
 test(".env and bunfig.toml beside the executable are not read", () => {
-  const project = createProject('import { json, run } from "./runtime.ts";\nrun(json(() => process.env.FROM_FILE ?? "not read"));\n');
+  const project = createProject(
+    'import { json, run } from "./runtime.ts";\nrun(json(() => process.env.FROM_FILE ?? "not read"));\n',
+  );
   const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", architecture]);
   assert.equal(status, 0, stderr);
   const cwd = join(project, "dist", architecture);
@@ -155,17 +178,27 @@ test("a stack trace names the source file relative to the handler's project", ()
 
 test("paths with a leading dash are paths, an exported CDPATH changes nothing, and the current directory's bunfig.toml is not read", () => {
   const project = createProject();
-  write(project, { "-in/handler.ts": handlerSource.replace("./", "../"), "cwd/bunfig.toml": 'preload = ["./missing.ts"]\n' });
-  mkdirSync(join(project, "cwd/dist"));
-  const { status, stdout, stderr } = build(project, ["../-in/handler.ts", "--out", "-out", "--no-zip", "--arch", architecture], {
-    cwd: join(project, "cwd"),
-    env: { CDPATH: `${project}:/` },
+  write(project, {
+    "-in/handler.ts": handlerSource.replace("./", "../"),
+    "cwd/bunfig.toml": 'preload = ["./missing.ts"]\n',
   });
+  mkdirSync(join(project, "cwd/dist"));
+  const { status, stdout, stderr } = build(
+    project,
+    ["../-in/handler.ts", "--out", "-out", "--no-zip", "--arch", architecture],
+    {
+      cwd: join(project, "cwd"),
+      env: { CDPATH: `${project}:/` },
+    },
+  );
   assert.equal(stderr, "");
   assert.equal(status, 0);
   assert.match(stdout, new RegExp(`^-out/${architecture}/bootstrap  \\d+\\.\\d MB\n$`));
   assert.deepEqual(readdirSync(join(project, "cwd/-out")), [architecture], "and no zip");
-  assert.equal(spawnSync(join(project, "cwd/-out", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout, '{"built":1}');
+  assert.equal(
+    spawnSync(join(project, "cwd/-out", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout,
+    '{"built":1}',
+  );
 });
 
 test("names in the zip are UTF-8, and say so", () => {
@@ -176,7 +209,9 @@ test("names in the zip are UTF-8, and say so", () => {
   const script =
     "import json, sys, zipfile; z = zipfile.ZipFile(sys.argv[1]);" +
     " print(json.dumps([[e.filename, e.flag_bits, z.read(e).decode()] for e in z.infolist()[1:]]))";
-  const { stdout } = spawnSync("python3", ["-c", script, join(project, "dist/bootstrap-arm64.zip")], { encoding: "utf8" });
+  const { stdout } = spawnSync("python3", ["-c", script, join(project, "dist/bootstrap-arm64.zip")], {
+    encoding: "utf8",
+  });
   assert.deepEqual(JSON.parse(stdout), [
     ["assets/日本.txt", 0x800, "two"],
     ["assets/\u{1f600} é\n.txt", 0x800, "one"],
@@ -204,7 +239,10 @@ test("a zip over 50 MiB is made, with a warning that Lambda takes it only from S
   writeFileSync(join(project, "random.bin"), randomBytes(20 << 20));
   const { status, stderr } = build(project, ["handler.ts", "--arch", "arm64"]);
   assert.equal(status, 0, stderr);
-  assert.match(stderr, /^build\.sh: warning: dist\/bootstrap-arm64\.zip is larger than 50 MiB: Lambda takes it only from S3\n$/);
+  assert.match(
+    stderr,
+    /^build\.sh: warning: dist\/bootstrap-arm64\.zip is larger than 50 MiB: Lambda takes it only from S3\n$/,
+  );
   assert.ok(existsSync(join(project, "dist/bootstrap-arm64.zip")));
 });
 
@@ -213,14 +251,24 @@ for (const [kind, args, expectedStatus, complaint] of [
   ["a directory as handler", ["."], 1, /^build\.sh: \. is a folder: name the file in it that calls run\(\)\n$/],
   ["two handlers", ["handler.ts", "handler.ts"], 2, /^build\.sh: two handlers, handler\.ts and handler\.ts: /],
   ["an unknown option", ["--fast", "handler.ts"], 2, /^build\.sh: unknown option --fast \(/],
-  ["a file that looks like an option", ["-handler.ts"], 2, /^build\.sh: unknown option -handler\.ts: the file is \.\/-handler\.ts \(/],
+  [
+    "a file that looks like an option",
+    ["-handler.ts"],
+    2,
+    /^build\.sh: unknown option -handler\.ts: the file is \.\/-handler\.ts \(/,
+  ],
   [
     "a backslash in the handler's path",
     ["a\\b/handler.ts"],
     1,
     /^build\.sh: Bun cannot build .*\/a\\b\/handler\.ts, because of the backslash in its path: /,
   ],
-  ["an unknown architecture", ["--arch", "riscv64", "handler.ts"], 2, /^build\.sh: unknown architecture riscv64: it is x86_64 or arm64 \(/],
+  [
+    "an unknown architecture",
+    ["--arch", "riscv64", "handler.ts"],
+    2,
+    /^build\.sh: unknown architecture riscv64: it is x86_64 or arm64 \(/,
+  ],
   ["an option without its value", ["handler.ts", "--out"], 2, /^build\.sh: --out needs a value \(/],
   [
     "a default handler that is not there",
@@ -322,17 +370,30 @@ test("what --include names is packed behind bootstrap under its path, once, in a
   const size = statSync(join(project, "dist/x86_64/bootstrap")).size;
   assert.deepEqual(zipEntries(join(project, "dist/bootstrap-x86_64.zip")), [
     ["bootstrap", "0o100755", [1980, 1, 1, 0, 0, 0], "", size],
-    ...includedFiles.map(([name, mode, text]) => [name, `0o100${mode.toString(8)}`, [1980, 1, 1, 0, 0, 0], "", text.length]),
+    ...includedFiles.map(([name, mode, text]) => [
+      name,
+      `0o100${mode.toString(8)}`,
+      [1980, 1, 1, 0, 0, 0],
+      "",
+      text.length,
+    ]),
   ]);
 });
 
 test("files that were copied at another time and with another umask, and are named in another order, give the same zip", () => {
   const [first, second] = ["022", "077"].map((umask) => {
     const project = createProjectWithFiles();
-    spawnSync("sh", ["-c", `umask ${umask}; cp -RL assets copied; rm -r assets; mv copied assets; touch -t 200001010000 assets/*`], {
-      cwd: project,
-    });
-    const named = umask === "022" ? includeAll : ["--include", "--name", "--include=folder", "--include=lib/libx.so", "--include=assets"];
+    spawnSync(
+      "sh",
+      ["-c", `umask ${umask}; cp -RL assets copied; rm -r assets; mv copied assets; touch -t 200001010000 assets/*`],
+      {
+        cwd: project,
+      },
+    );
+    const named =
+      umask === "022"
+        ? includeAll
+        : ["--include", "--name", "--include=folder", "--include=lib/libx.so", "--include=assets"];
     const { status, stderr } = build(project, ["handler.ts", "--arch", "arm64", ...named], { umask });
     assert.equal(status, 0, stderr);
     return readFileSync(join(project, "dist/bootstrap-arm64.zip"));
@@ -366,7 +427,11 @@ test("what --include names is found in the current directory, not beside build.s
   const project = createProject();
   const cwd = mkdtempSync(join(workspace, "cwd-"));
   write(cwd, { "a/file": "of the current directory" });
-  const { status, stderr } = build(project, [join(project, "handler.ts"), "--no-zip", "--arch", architecture, "--include", "a"], { cwd });
+  const { status, stderr } = build(
+    project,
+    [join(project, "handler.ts"), "--no-zip", "--arch", architecture, "--include", "a"],
+    { cwd },
+  );
   assert.equal(status, 0, stderr);
   assert.equal(readFileSync(join(cwd, "dist", architecture, "a/file"), "utf8"), "of the current directory");
 });
@@ -378,7 +443,12 @@ for (const [kind, args, expectedStatus, complaint] of [
   ["of an absolute path", ["--include", "/etc/hosts"], 2, /^build\.sh: --include \/etc\/hosts is absolute: /],
   ["of a path with ..", ["--include", "assets/../lib"], 2, /^build\.sh: --include assets\/\.\.\/lib has \.\. in it: /],
   ["of a path that ends with ..", ["--include", ".."], 2, /^build\.sh: --include \.\. has \.\. in it: /],
-  ["of the current directory", ["--include", "."], 2, /^build\.sh: --include \. holds \/.*, and with it what is built: /],
+  [
+    "of the current directory",
+    ["--include", "."],
+    2,
+    /^build\.sh: --include \. holds \/.*, and with it what is built: /,
+  ],
   ["of the current directory, spelled otherwise", ["--include", ".//./"], 2, /^build\.sh: --include \. holds \/.*, /],
   ["of a link to the current directory", ["--include", "odd/here"], 2, /^build\.sh: --include odd\/here holds \/.*, /],
   [
@@ -387,16 +457,36 @@ for (const [kind, args, expectedStatus, complaint] of [
     2,
     /^build\.sh: --include assets holds assets\/out, /,
   ],
-  ["of what was built", ["--include", "lib/arm64", "--out=lib"], 2, /^build\.sh: --include lib\/arm64 holds lib\/arm64, /],
-  ["of another bootstrap", ["--include", "./bootstrap"], 2, /^build\.sh: --include \.\/bootstrap would take the place of bootstrap: /],
+  [
+    "of what was built",
+    ["--include", "lib/arm64", "--out=lib"],
+    2,
+    /^build\.sh: --include lib\/arm64 holds lib\/arm64, /,
+  ],
+  [
+    "of another bootstrap",
+    ["--include", "./bootstrap"],
+    2,
+    /^build\.sh: --include \.\/bootstrap would take the place of bootstrap: /,
+  ],
   [
     "of a folder named bootstrap",
     ["--include", "bootstrap//file"],
     2,
     /^build\.sh: --include bootstrap\/\/file would take the place of bootstrap: /,
   ],
-  ["of a folder without files", ["--include", "odd/empty"], 1, /^build\.sh: there is no file in odd\/empty to include\n$/],
-  ["of a FIFO", ["--include", "odd/fifo"], 1, /^build\.sh: cannot include what is neither a file nor a folder, .*: odd\/fifo\n$/],
+  [
+    "of a folder without files",
+    ["--include", "odd/empty"],
+    1,
+    /^build\.sh: there is no file in odd\/empty to include\n$/,
+  ],
+  [
+    "of a FIFO",
+    ["--include", "odd/fifo"],
+    1,
+    /^build\.sh: cannot include what is neither a file nor a folder, .*: odd\/fifo\n$/,
+  ],
   [
     "of a folder with a link that leads nowhere",
     ["--include", "odd/links"],
@@ -419,7 +509,8 @@ for (const [kind, args, expectedStatus, complaint] of [
   test(`an --include ${kind} is refused with a message and status ${expectedStatus}`, () => {
     const project = createProjectWithFiles();
     write(project, { "lib/arm64/bootstrap": "" });
-    for (const folder of ["odd/empty/empty", "odd/links", "odd/circle"]) mkdirSync(join(project, folder), { recursive: true });
+    for (const folder of ["odd/empty/empty", "odd/links", "odd/circle"])
+      mkdirSync(join(project, folder), { recursive: true });
     for (const [link, target] of [
       ["here", ".."],
       ["links/nowhere", "missing"],
@@ -479,7 +570,8 @@ test("a build that is ended leaves nothing behind, at once", async () => {
       stdout: "pipe",
       stderr: "pipe",
     });
-    const isCompiling = () => existsSync(join(project, "dist")) && readdirSync(join(project, "dist")).some((name) => name.startsWith("."));
+    const isCompiling = () =>
+      existsSync(join(project, "dist")) && readdirSync(join(project, "dist")).some((name) => name.startsWith("."));
     while (!isCompiling()) await Bun.sleep(10);
     building.kill(signal);
     assert.equal(await building.exited, status);
@@ -489,7 +581,9 @@ test("a build that is ended leaves nothing behind, at once", async () => {
 });
 
 test("--help says how it is called, without a Bun", () => {
-  const { status, stdout, stderr } = build(createProject(), ["handler.ts", "--help"], { env: { PATH: pathWithoutBun } });
+  const { status, stdout, stderr } = build(createProject(), ["handler.ts", "--help"], {
+    env: { PATH: pathWithoutBun },
+  });
   assert.equal(status, 0);
   assert.equal(stderr, "");
   assert.match(stdout, /^Usage: \.\/build\.sh \[OPTION\]\.\.\. \[HANDLER\.ts\] \[-- ARGUMENTS FOR BUN BUILD\]\n/);
@@ -500,18 +594,29 @@ test("a Bun that is neither in node_modules nor on the PATH is installed through
   const args = ["handler.ts", "--no-zip", "--arch", architecture];
   const first = build(project, args, { env: { PATH: pathWithoutBun } });
   assert.equal(first.status, 0, first.stderr);
-  assert.match(first.stderr, new RegExp(`^build\\.sh: installing Bun ${bunVersion} into .*/node_modules/\\.cache/bun-${bunVersion}\n`));
+  assert.match(
+    first.stderr,
+    new RegExp(`^build\\.sh: installing Bun ${bunVersion} into .*/node_modules/\\.cache/bun-${bunVersion}\n`),
+  );
   const second = build(project, args, { env: { PATH: pathWithoutBun } });
   assert.deepEqual({ status: second.status, stderr: second.stderr }, { status: 0, stderr: "" });
-  assert.equal(spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout, '{"built":1}');
+  assert.equal(
+    spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout,
+    '{"built":1}',
+  );
 });
 
 test("BUN_VERSION chooses another version", () => {
   const project = createProject('import { json, run } from "./runtime.ts";\nrun(json(() => Bun.version));\n');
-  const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", architecture], { env: { BUN_VERSION: "1.4.1" } });
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", architecture], {
+    env: { BUN_VERSION: "1.4.1" },
+  });
   assert.equal(status, 0, stderr);
   assert.match(stderr, /^build\.sh: installing Bun 1\.4\.1 into /);
-  assert.equal(spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout, '"1.4.1"');
+  assert.equal(
+    spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout,
+    '"1.4.1"',
+  );
 });
 
 test("a version of Bun that does not exist is refused with a message", () => {
@@ -537,7 +642,8 @@ test("build.sh, package.json and the lock file name the same Bun, and runtime.ts
 
 test("the TypeScript in build.sh is type-checked as strictly as the rest", () => {
   const directory = mkdtempSync(join(workspace, "types-"));
-  const [, source = ""] = /<<'TYPESCRIPT'\n([^]*)\nTYPESCRIPT\n$/.exec(readFileSync(join(root, "build.sh"), "utf8")) ?? [];
+  const [, source = ""] =
+    /<<'TYPESCRIPT'\n([^]*)\nTYPESCRIPT\n$/.exec(readFileSync(join(root, "build.sh"), "utf8")) ?? [];
   const settings = readFileSync(join(root, "tsconfig.json"), "utf8").replace(/"include": .*/, '"include": ["*.ts"]');
   write(directory, { "build.ts": source, "tsconfig.json": settings });
   symlinkSync(join(root, "node_modules"), join(directory, "node_modules"));
@@ -546,7 +652,14 @@ test("the TypeScript in build.sh is type-checked as strictly as the rest", () =>
   assert.equal(status, 0, stdout);
 });
 
-test("ShellCheck finds nothing in the shell scripts", { skip: Bun.which("shellcheck") ? false : "shellcheck is not installed" }, () => {
-  const { status, stdout } = spawnSync("shellcheck", ["build.sh", "test/invoke.sh", ".ci/run"], { cwd: root, encoding: "utf8" });
-  assert.equal(status, 0, stdout);
-});
+test(
+  "ShellCheck finds nothing in the shell scripts",
+  { skip: Bun.which("shellcheck") ? false : "shellcheck is not installed" },
+  () => {
+    const { status, stdout } = spawnSync("shellcheck", ["build.sh", "test/invoke.sh", ".ci/run"], {
+      cwd: root,
+      encoding: "utf8",
+    });
+    assert.equal(status, 0, stdout);
+  },
+);

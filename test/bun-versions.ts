@@ -27,7 +27,8 @@ const versions = [...new Set([...wanted, pinned])].sort(Bun.semver.order); // th
 
 const project = join(workspace, "project"); // a copy, so that what build.sh installs does not stay
 mkdirSync(project);
-for (const file of ["runtime.ts", "build.sh", "handler.example.ts"]) copyFileSync(join(root, file), join(project, file));
+for (const file of ["runtime.ts", "build.sh", "handler.example.ts"])
+  copyFileSync(join(root, file), join(project, file));
 
 const subjects: Subjects = {};
 for (const version of versions) {

@@ -13,7 +13,8 @@ async function startLoops(count: number, env: Record<string, string> = {}): Prom
   return [sandbox, ...nexts];
 }
 
-const send = (next: ReceivedRequest | undefined, id: string, body: object) => next?.send(event({ id, body: JSON.stringify(body) }));
+const send = (next: ReceivedRequest | undefined, id: string, body: object) =>
+  next?.send(event({ id, body: JSON.stringify(body) }));
 
 const logged = (log: string) =>
   log
@@ -72,7 +73,8 @@ test("64 loops serve 100,000 interleaved invocations: every reply goes to its ow
   assert.deepEqual([status, stderr], [0, ""]);
   const lines = logged(stdout);
   assert.equal(lines.length, total);
-  for (const { requestId, message } of lines) assert.ok(message?.startsWith(`text ${requestId} `), `${requestId}: ${message}`);
+  for (const { requestId, message } of lines)
+    assert.ok(message?.startsWith(`text ${requestId} `), `${requestId}: ${message}`);
 });
 
 test("a loop whose connection breaks in the middle of an event begins again, and the other does not notice", async () => {
@@ -84,7 +86,10 @@ test("a loop whose connection breaks in the middle of an event begins again, and
   const reply = await sandbox.api.request("POST", "/invocation/2/response");
   assert.equal(JSON.parse(reply.body.toString()).text, "undisturbed");
   await reply.send(accepted);
-  const again = [await sandbox.api.request("GET", "/invocation/next"), await sandbox.api.request("GET", "/invocation/next")];
+  const again = [
+    await sandbox.api.request("GET", "/invocation/next"),
+    await sandbox.api.request("GET", "/invocation/next"),
+  ];
   assert.equal(sandbox.api.connections.length, 3);
   for (const next of again) await next.send(gone);
   const { status, stderr } = await sandbox.exited;
@@ -116,7 +121,10 @@ test("what becomes of an answer is in the log of its invocation even if the loop
   await (await sandbox.api.request("POST", "/invocation/2/response")).send(answer(500, "bad"));
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 0);
-  const lines = logged(stderr).map(({ requestId, message }) => [requestId, message?.replace("one of 2 loops has failed: ", "")]);
+  const lines = logged(stderr).map(({ requestId, message }) => [
+    requestId,
+    message?.replace("one of 2 loops has failed: ", ""),
+  ]);
   assert.deepEqual(lines, [
     [undefined, 'GET /invocation/next was answered 500 "too many"'],
     ["1", 'the reply of invocation 1 was answered 500 "bad"'],
@@ -156,7 +164,10 @@ test("a loop that is one too many (500) pauses and asks again, is logged once, a
   await send(second, "2", { wait: 0, text: "meanwhile" });
   const reply = await sandbox.api.request("POST", "/invocation/2/response");
   await reply.send(accepted);
-  for (const next of [await sandbox.api.request("GET", "/invocation/next"), await sandbox.api.request("GET", "/invocation/next")])
+  for (const next of [
+    await sandbox.api.request("GET", "/invocation/next"),
+    await sandbox.api.request("GET", "/invocation/next"),
+  ])
     await next.send(gone);
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 0);
@@ -297,7 +308,9 @@ test("an error that escapes from a known invocation is reported as that one's, a
   await using _ = sandbox;
   await send(first, "1", { wait: 5_000, text: "" });
   await send(second, "2", { wait: 50, text: "secret", after: "throw from a timer" });
-  const reports = [await sandbox.api.anyRequest(), await sandbox.api.anyRequest()].sort((a, b) => (a.target < b.target ? -1 : 1));
+  const reports = [await sandbox.api.anyRequest(), await sandbox.api.anyRequest()].sort((a, b) =>
+    a.target < b.target ? -1 : 1,
+  );
   const [others, own] = reports.map(({ body }) => JSON.parse(body.toString()));
   assert.deepEqual([own.errorType, own.errorMessage], ["RangeError", "secret"]);
   assert.equal(others.errorType, "Runtime.ExitError");
@@ -341,7 +354,9 @@ test("a handler that throws fails its own invocation only, and the trace id in t
   await send(first, "1", { wait: 0, text: "fails", after: "throw" });
   await (await sandbox.api.request("POST", "/invocation/1/error")).send(accepted);
   await send(second, "2", { wait: 0, text: "goes on" });
-  const reply = await sandbox.api.request("GET", "/invocation/next").then(() => sandbox.api.request("POST", "/invocation/2/response"));
+  const reply = await sandbox.api
+    .request("GET", "/invocation/next")
+    .then(() => sandbox.api.request("POST", "/invocation/2/response"));
   assert.deepEqual(JSON.parse(reply.body.toString()), { id: "2", text: "goes on", traceId: "as it was" });
 });
 

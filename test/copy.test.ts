@@ -44,7 +44,9 @@ function createProject(compilerOptions: Record<string, unknown>, handler = handl
 
 function typeCheck(project: string): { status: number | null; stdout: string } {
   // Links keep their place, so that nothing is found but what this project has.
-  return spawnSync(join(root, "node_modules/.bin/tsc"), ["--project", project, "--preserveSymlinks"], { encoding: "utf8" });
+  return spawnSync(join(root, "node_modules/.bin/tsc"), ["--project", project, "--preserveSymlinks"], {
+    encoding: "utf8",
+  });
 }
 
 /** What every project needs that imports runtime.ts by its name, and has Bun's types and no output of tsc. */
@@ -163,7 +165,11 @@ test("the HTTP client can be lifted out as it is: it needs nothing of what is ab
 });
 
 test("http can be deleted from a copy, with its section, and nothing else misses it or was there for it alone", () => {
-  const withoutAdapter = without(source, "/**\n * Makes a raw handler of one for web requests", "/**\n * The value of a header.");
+  const withoutAdapter = without(
+    source,
+    "/**\n * Makes a raw handler of one for web requests",
+    "/**\n * The value of a header.",
+  );
   const withoutSection = without(withoutAdapter, "// ── Web events", "// ── The context of an invocation");
   const project = createProject(strict, withoutSection);
   const { status, stdout } = typeCheck(project);
@@ -173,7 +179,9 @@ test("http can be deleted from a copy, with its section, and nothing else misses
 test("every example in a doc comment type-checks, and every export has one", () => {
   const examples = [...source.matchAll(/@example (.+?)(?: \*\/)?$/gm)].map(([, example = ""]) => example);
   const exported = [...source.matchAll(/^export (?:interface|type|function) (\w+)/gm)].map(([, name = ""]) => name);
-  const without = exported.filter((name) => !new RegExp(`@example [^\\n]*\\n(?: \\*\\/\\n)?export \\w+ ${name}\\b`).test(source));
+  const without = exported.filter(
+    (name) => !new RegExp(`@example [^\\n]*\\n(?: \\*\\/\\n)?export \\w+ ${name}\\b`).test(source),
+  );
   assert.deepEqual(without, ["CognitoIdentity", "ClientContext"], "which only describe members of Context");
   const program = `import { header, http, json, run, type RawHandler } from "./runtime.ts";
 declare const handler: RawHandler;

@@ -63,7 +63,9 @@ test("the signal of an invocation that has ended neither fires nor holds the eve
   await using sandbox = await Sandbox.start("deadline");
   await sandbox.invoke({ id: "1", body: "0" });
   const next = await sandbox.api.request("GET", "/invocation/next");
-  await next.send(event({ id: "2", body: "-1", headers: { "Lambda-Runtime-Deadline-Ms": String(Date.now() + 900_000) } }));
+  await next.send(
+    event({ id: "2", body: "-1", headers: { "Lambda-Runtime-Deadline-Ms": String(Date.now() + 900_000) } }),
+  );
   const report = await sandbox.api.request("POST", "/invocation/2/error");
   assert.equal(JSON.parse(report.body.toString()).errorType, "Runtime.NeverSettled");
   await report.send(accepted);

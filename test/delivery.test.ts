@@ -39,7 +39,13 @@ interface Invocation {
   isAnsweredEarly: boolean;
 }
 
-type Fault<Subject> = (request: ReceivedRequest, bytes: Buffer, at: number, subject: Subject, api: RuntimeApi) => void | Promise<void>;
+type Fault<Subject> = (
+  request: ReceivedRequest,
+  bytes: Buffer,
+  at: number,
+  subject: Subject,
+  api: RuntimeApi,
+) => void | Promise<void>;
 
 const pause = () => Bun.sleep(1);
 
@@ -52,7 +58,13 @@ const eventFaults: Record<string, Fault<Invocation>> = {
     invocation.mayBeDestroyed = true;
     return send(bytes).then(() => connection.reset());
   },
-  "the connection is reset behind it, and the next as it opens": ({ send, connection }, bytes, _at, invocation, api) => {
+  "the connection is reset behind it, and the next as it opens": (
+    { send, connection },
+    bytes,
+    _at,
+    invocation,
+    api,
+  ) => {
     invocation.mayBeDestroyed = true;
     api.resetNextConnections(1);
     return send(bytes).then(() => connection.reset());
@@ -127,8 +139,14 @@ const answerFaults: Record<string, Fault<() => void>> = {
     connection.reset();
   },
   "the answer is taken, and the connection closes": ({ connection }, _bytes, _at, take) => (take(), connection.end()),
-  "the answer is taken, and the connection is reset": ({ connection }, _bytes, _at, take) => (take(), connection.reset()),
-  "the acknowledgement comes in two pieces": ({ send }, bytes, at, take) => (take(), send(bytes.subarray(0, at), bytes.subarray(at))),
+  "the answer is taken, and the connection is reset": ({ connection }, _bytes, _at, take) => (
+    take(),
+    connection.reset()
+  ),
+  "the acknowledgement comes in two pieces": ({ send }, bytes, at, take) => (
+    take(),
+    send(bytes.subarray(0, at), bytes.subarray(at))
+  ),
   "the connection closes behind the acknowledgement": ({ send, connection }, bytes, _at, take) => (
     take(),
     send(bytes).then(() => connection.end())
@@ -208,7 +226,8 @@ class Service {
     this.tally.add(way);
     if (way.startsWith("escapes")) this.escapes = true;
     const parts = { id: String(id), body: `${way}:${id}` };
-    const bytes = this.random() < 0.5 ? event(parts) : chunkedEvent(parts, [1, 3, Infinity][Math.floor(this.random() * 3)]);
+    const bytes =
+      this.random() < 0.5 ? event(parts) : chunkedEvent(parts, [1, 3, Infinity][Math.floor(this.random() * 3)]);
     if (!isFaulty) return request.send(bytes);
     const name = this.pick(eventFaults);
     invocation.faults.push(name);
@@ -237,7 +256,11 @@ class Service {
   }
 
   /** Sees that an answer is this invocation's, whole, and not one too many. */
-  private check(invocation: Invocation, path: "response" | "error", { headers, body, trailers }: ReceivedRequest): void {
+  private check(
+    invocation: Invocation,
+    path: "response" | "error",
+    { headers, body, trailers }: ReceivedRequest,
+  ): void {
     const { id, way } = invocation;
     assert.ok(!invocation.isAcknowledged, `answered again after its answer was taken: ${this.tell(invocation)}`);
     const text = `${way}:${id}`;
@@ -245,10 +268,15 @@ class Service {
     const isOthers = this.escapes && type === "Runtime.ExitError";
     const content = body.toString("latin1");
     if (path === "error") {
-      assert.ok(isOthers || /^throws|^rejects|^escapes/.test(way), `an error report: ${this.tell(invocation)}\n${content}`);
+      assert.ok(
+        isOthers || /^throws|^rejects|^escapes/.test(way),
+        `an error report: ${this.tell(invocation)}\n${content}`,
+      );
       assert.match(
         content,
-        isOthers ? /the process ends before this invocation was answered/ : new RegExp(`"errorMessage":"(secret )?${text}"`),
+        isOthers
+          ? /the process ends before this invocation was answered/
+          : new RegExp(`"errorMessage":"(secret )?${text}"`),
       );
       assert.ok(!isOthers || !content.includes("secret"), content);
       return;
@@ -258,7 +286,11 @@ class Service {
     assert.ok(!type || isOthers || way === "fails in its stream", `${type}: ${this.tell(invocation)}`);
     if (way === "stream" && !isCut) assert.ok(content === streamed, `${body.length} bytes: ${this.tell(invocation)}`);
     else if (way.includes("stream")) assert.ok(content.startsWith(text), this.tell(invocation));
-    else assert.ok(content === text.padEnd({ large: 300_000, huge: 5_000_000 }[way as string] ?? 0, "x"), this.tell(invocation));
+    else
+      assert.ok(
+        content === text.padEnd({ large: 300_000, huge: 5_000_000 }[way as string] ?? 0, "x"),
+        this.tell(invocation),
+      );
   }
 
   /** Sees that each event was answered once, or that it was destroyed, or that there is a message. */
@@ -317,7 +349,10 @@ for (const loops of [1, 16]) {
     const random = randomFrom(seed);
     const tally = new Tally();
     for (let sent = 0; sent < invocations;) {
-      await using sandbox = await Sandbox.start("answers", loops > 1 ? { AWS_LAMBDA_MAX_CONCURRENCY: String(loops) } : {});
+      await using sandbox = await Sandbox.start(
+        "answers",
+        loops > 1 ? { AWS_LAMBDA_MAX_CONCURRENCY: String(loops) } : {},
+      );
       const service = new Service(sandbox, random, sent + 1, invocations, tally);
       await service.serve();
       await service.end(loops);

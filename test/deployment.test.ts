@@ -19,7 +19,8 @@ before(() => {
   assert.equal(status, 0, stderr);
   for (const name of readdirSync(join(directory, "dist"))) {
     if (name.endsWith(".zip")) continue;
-    const architecture = architectureOfMachine[readFileSync(join(directory, "dist", name, "bootstrap")).readUInt16LE(18)] ?? "";
+    const architecture =
+      architectureOfMachine[readFileSync(join(directory, "dist", name, "bootstrap")).readUInt16LE(18)] ?? "";
     executables.set(`dist/${name}/bootstrap`, architecture);
     const zip = `dist/bootstrap-${name}.zip`;
     assert.ok(existsSync(join(directory, zip)), zip);
@@ -60,7 +61,9 @@ const callsOf = (command: string) => calls().filter((call) => call.startsWith(co
 
 /** The values of options, by their names without the dashes. */
 function optionsOf(call: string): Record<string, string | undefined> {
-  return Object.fromEntries([...call.matchAll(/ --?([\w-]+)(?:[ =]([^-\s]\S*))?/g)].map(([, name = "", value]) => [name, value]));
+  return Object.fromEntries(
+    [...call.matchAll(/ --?([\w-]+)(?:[ =]([^-\s]\S*))?/g)].map(([, name = "", value]) => [name, value]),
+  );
 }
 
 /** What is wanted of a call that gives Lambda a zip. */
@@ -100,9 +103,17 @@ test("SAM: the template is YAML, and names what the build writes; the local invo
   const [[id, resource] = ["", undefined], ...more] = Object.entries(Resources);
   assert.deepEqual(more, []);
   assert.equal(resource?.Type, "AWS::Serverless::Function");
-  const { FunctionName, Runtime, Handler, Architectures, CodeUri, MemorySize, Timeout, Environment, ...unknown } = resource.Properties;
+  const { FunctionName, Runtime, Handler, Architectures, CodeUri, MemorySize, Timeout, Environment, ...unknown } =
+    resource.Properties;
   const { Variables: environment } = Environment as { Variables: unknown };
-  assertDeploys({ name: FunctionName, runtime: Runtime, handler: Handler, architectures: Architectures, zip: CodeUri, environment });
+  assertDeploys({
+    name: FunctionName,
+    runtime: Runtime,
+    handler: Handler,
+    architectures: Architectures,
+    zip: CodeUri,
+    environment,
+  });
   assert.deepEqual([typeof MemorySize, typeof Timeout, unknown], ["number", "number", {}]);
   assert.deepEqual(callsOf("sam"), ["sam deploy --guided", `sam local invoke ${id} --event -`]);
 });
@@ -110,7 +121,10 @@ test("SAM: the template is YAML, and names what the build writes; the local invo
 test("CDK: the program runs, with a stand-in for the library, and makes a function of what the build writes", () => {
   const library = join(directory, "cdk/node_modules/aws-cdk-lib");
   mkdirSync(library, { recursive: true });
-  writeFileSync(join(library, "package.json"), '{"type": "module", "exports": {".": "./index.js", "./aws-lambda": "./aws-lambda.js"}}');
+  writeFileSync(
+    join(library, "package.json"),
+    '{"type": "module", "exports": {".": "./index.js", "./aws-lambda": "./aws-lambda.js"}}',
+  );
   writeFileSync(
     join(library, "index.js"),
     "export class App {}\nexport class Stack { constructor(app) { if (!(app instanceof App)) throw new TypeError() } }\nexport const Duration = { seconds: (count) => count };\n",
@@ -132,7 +146,8 @@ export class Function {
   writeFileSync(join(directory, "cdk/app.ts"), blockOf("typescript"));
   const { status, stdout, stderr } = sh("bun cdk/app.ts");
   assert.equal(status, 0, stderr);
-  const { functionName, runtime, handler, architecture, code, memorySize, timeout, environment, ...unknown } = JSON.parse(stdout);
+  const { functionName, runtime, handler, architecture, code, memorySize, timeout, environment, ...unknown } =
+    JSON.parse(stdout);
   assertDeploys({ name: functionName, runtime, handler, architectures: [architecture], zip: code, environment });
   assert.deepEqual([typeof memorySize, typeof timeout, unknown], ["number", "number", {}]);
 });
@@ -151,11 +166,30 @@ function parseHcl(text: string): { header: string; values: Record<string, unknow
 }
 
 test("Terraform: the resource names what the build writes, and is updated when its bytes change", () => {
-  const [block = "", name = "", value] = /\n {2}environment \{\n {4}variables = \{ (\w+) = "(.*?)" \}\n {2}\}\n/.exec(blockOf("hcl")) ?? [];
+  const [block = "", name = "", value] =
+    /\n {2}environment \{\n {4}variables = \{ (\w+) = "(.*?)" \}\n {2}\}\n/.exec(blockOf("hcl")) ?? [];
   const { header, values } = parseHcl(blockOf("hcl").replace(block, ""));
   assert.equal(header, 'resource "aws_lambda_function" "hello" {');
-  const { function_name, runtime, handler, architectures, filename, source_code_hash, memory_size, timeout, role, ...unknown } = values;
-  assertDeploys({ name: function_name, runtime, handler, architectures, zip: filename, environment: { [name]: value } });
+  const {
+    function_name,
+    runtime,
+    handler,
+    architectures,
+    filename,
+    source_code_hash,
+    memory_size,
+    timeout,
+    role,
+    ...unknown
+  } = values;
+  assertDeploys({
+    name: function_name,
+    runtime,
+    handler,
+    architectures,
+    zip: filename,
+    environment: { [name]: value },
+  });
   assert.equal(source_code_hash, `filebase64sha256("${filename}")`);
   assert.match(String(role), /^arn:aws:iam::\d{12}:role\//);
   assert.deepEqual([typeof memory_size, typeof timeout, unknown], ["number", "number", {}]);
@@ -166,7 +200,12 @@ test("container image: the executable that the build writes goes where the base 
     .trimEnd()
     .split("\n")
     .map((line) => line.split(" "));
-  const [[from, base], [copy, source = "", target], env, [cmd, handler]] = instructions as [string[], string[], string[], string[]];
+  const [[from, base], [copy, source = "", target], env, [cmd, handler]] = instructions as [
+    string[],
+    string[],
+    string[],
+    string[],
+  ];
   assert.equal(instructions.length, 4);
   assert.deepEqual([from, copy, env, cmd], ["FROM", "COPY", ["ENV", "MIMALLOC_SCAVENGER=0"], "CMD"]);
   assert.equal(base, "public.ecr.aws/lambda/provided:al2023");

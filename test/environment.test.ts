@@ -35,6 +35,15 @@ for (const closed of ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"]) {
 
 const canRemount = spawnSync("unshare", ["-m", "mount", "-o", "remount,ro,bind", "/"]).status === 0;
 
-test("a file system that cannot be written to does not matter", { skip: canRemount ? false : "unshare(1) may not mount here" }, () =>
-  serves(surrounded("overwrite", "readonly", `exec unshare -m sh -c 'mount -o remount,ro,bind / && ! touch /tmp && exec "$0"' "$1"`)),
+test(
+  "a file system that cannot be written to does not matter",
+  { skip: canRemount ? false : "unshare(1) may not mount here" },
+  () =>
+    serves(
+      surrounded(
+        "overwrite",
+        "readonly",
+        `exec unshare -m sh -c 'mount -o remount,ro,bind / && ! touch /tmp && exec "$0"' "$1"`,
+      ),
+    ),
 );

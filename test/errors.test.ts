@@ -50,7 +50,10 @@ for (const [name, errorType, errorMessage, headerType, hasStack] of [
     assert.equal(level, "ERROR");
     assert.equal(
       message?.replaceAll("\r", "\n"),
-      [`${errorType}: ${errorMessage}`.replaceAll("\r", "\n"), ...stackTrace.map((frame: string) => `    ${frame}`)].join("\n"),
+      [
+        `${errorType}: ${errorMessage}`.replaceAll("\r", "\n"),
+        ...stackTrace.map((frame: string) => `    ${frame}`),
+      ].join("\n"),
     );
   });
 }

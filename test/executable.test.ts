@@ -21,7 +21,8 @@ for (const [arch, machine] of [
   ["x86_64", "Advanced Micro Devices X86-64"],
   ["arm64", "AArch64"],
 ] as const) {
-  const readelf = (option: string) => spawnSync("readelf", ["-W", option, join(out, arch, "bootstrap")], { encoding: "utf8" }).stdout;
+  const readelf = (option: string) =>
+    spawnSync("readelf", ["-W", option, join(out, arch, "bootstrap")], { encoding: "utf8" }).stdout;
 
   test(`the ${arch} executable is an ELF file for ${machine}`, { skip }, () => {
     assert.match(readelf("-h"), new RegExp(`Class: +ELF64\n[^]*Machine: +${machine}\n`));
@@ -30,7 +31,14 @@ for (const [arch, machine] of [
   test(`the ${arch} executable needs no library but those of glibc`, { skip }, () => {
     const needed = [...readelf("-d").matchAll(/\(NEEDED\) +Shared library: \[(.*)\]/g)].map(([, name]) => name);
     assert.ok(needed.includes("libc.so.6"), needed.join());
-    const ofGlibc = ["libc.so.6", "libpthread.so.0", "libdl.so.2", "libm.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"];
+    const ofGlibc = [
+      "libc.so.6",
+      "libpthread.so.0",
+      "libdl.so.2",
+      "libm.so.6",
+      "ld-linux-x86-64.so.2",
+      "ld-linux-aarch64.so.1",
+    ];
     assert.deepEqual(
       needed.filter((name) => !ofGlibc.includes(name ?? "")),
       [],
@@ -48,10 +56,14 @@ test(
   "the arm64 executable serves an event",
   { skip: emulator ? false : "qemu-aarch64-static (of qemu-user-static, with libc6-arm64-cross) is not installed" },
   () => {
-    const { status, stdout, stderr } = spawnSync(emulator ?? "", ["-L", armLibraries, join(out, "arm64/bootstrap"), '{"name":"Ada"}'], {
-      encoding: "utf8",
-      env: {},
-    });
+    const { status, stdout, stderr } = spawnSync(
+      emulator ?? "",
+      ["-L", armLibraries, join(out, "arm64/bootstrap"), '{"name":"Ada"}'],
+      {
+        encoding: "utf8",
+        env: {},
+      },
+    );
     assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '{"message":"Hello, Ada!"}', stderr: "" });
   },
 );

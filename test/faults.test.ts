@@ -133,7 +133,8 @@ test("a large reply that is answered 2xx with Connection: close is sent to its e
   assert.equal(sandbox.api.connections.length, 2);
 });
 
-const vanished = /^\S+\t1\tERROR\tthe (streamed )?reply was cut, since the memory of its body was taken away while it was sent\n$/;
+const vanished =
+  /^\S+\t1\tERROR\tthe (streamed )?reply was cut, since the memory of its body was taken away while it was sent\n$/;
 
 for (const how of ["transferred", "shrunk"]) {
   for (const way of ["a reply", "a promised reply", "a first chunk", "a later chunk"]) {
@@ -223,7 +224,13 @@ test("an answer that came while the process was frozen, or another loop's handle
     assert.deepEqual([status, stderr], [0, ""]);
   }
 
-  await Promise.all([notTaken(), frozen("echo", "small"), frozen("size", "1000000"), frozen("stream", '["numbers",3]'), blocked()]);
+  await Promise.all([
+    notTaken(),
+    frozen("echo", "small"),
+    frozen("size", "1000000"),
+    frozen("stream", '["numbers",3]'),
+    blocked(),
+  ]);
 });
 
 const opaque = Buffer.from(Array.from({ length: 128 }, (_, index) => 0x80 + index));
@@ -241,7 +248,11 @@ for (const [kind, handler, body, path = "response"] of [
     await using sandbox = await Sandbox.start(handler);
     const next = await sandbox.api.request("GET", "/invocation/next");
     const [head = "", rest] = event({ id: "1", body }).toString().split("\r\n\r\n");
-    const field = Buffer.concat([Buffer.from(`${head}\r\nLambda-Runtime-Invocation-Id: =\t`), opaque, Buffer.from(`; \r\n\r\n${rest}`)]);
+    const field = Buffer.concat([
+      Buffer.from(`${head}\r\nLambda-Runtime-Invocation-Id: =\t`),
+      opaque,
+      Buffer.from(`; \r\n\r\n${rest}`),
+    ]);
     await next.send(field);
     const { raw, send } = await sandbox.api.request("POST", `/invocation/1/${path}`);
     const sent = /\r\nLambda-Runtime-Invocation-Id: ([^\r]*)\r\n/.exec(raw.toString("latin1"))?.[1] ?? "";

@@ -51,7 +51,8 @@ let random = randomFrom(0);
 const below = (limit: number) => Math.floor(random() * limit);
 const chance = (probability: number) => random() < probability;
 const oneOf = <Item>(items: readonly Item[]): Item => items[below(items.length)] as Item;
-const textOf = (alphabet: string, length: number) => Array.from({ length }, () => alphabet[below(alphabet.length)]).join("");
+const textOf = (alphabet: string, length: number) =>
+  Array.from({ length }, () => alphabet[below(alphabet.length)]).join("");
 
 const tokenCharacters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const valueCharacters = " \t!\"#$%&'()*+,-./0123456789:;<=>?@ABCXYZ[\\]^_`abcxyz{|}~\x01\x7f\xe9\xff";
@@ -71,7 +72,9 @@ function fieldLine(name: string, value: string): string {
 }
 
 function otherFieldLines(): string[] {
-  return Array.from({ length: below(6) }, () => fieldLine(`x${textOf(tokenCharacters, below(20))}`, textOf(valueCharacters, below(40))));
+  return Array.from({ length: below(6) }, () =>
+    fieldLine(`x${textOf(tokenCharacters, below(20))}`, textOf(valueCharacters, below(40))),
+  );
 }
 
 function chunked(body: Buffer): Buffer {
@@ -79,12 +82,17 @@ function chunked(body: Buffer): Buffer {
   for (let at = 0; at < body.length;) {
     const size = Math.min(body.length - at, chance(0.5) ? 1 + below(8) : 1 + below(body.length));
     const digits = oneOf(["", "0", "000"]) + (chance(0.5) ? size.toString(16) : size.toString(16).toUpperCase());
-    const extension = chance(0.2) ? `${oneOf(["", " ", "\t"])};${textOf(valueCharacters.replaceAll("\t", ""), below(20))}` : "";
+    const extension = chance(0.2)
+      ? `${oneOf(["", " ", "\t"])};${textOf(valueCharacters.replaceAll("\t", ""), below(20))}`
+      : "";
     parts.push(Buffer.from(`${digits}${extension}\r\n`, "latin1"), body.subarray(at, at + size), Buffer.from("\r\n"));
     at += size;
   }
   const trailers = chance(0.3) ? otherFieldLines().join("") : "";
-  return Buffer.concat([...parts, Buffer.from(`${oneOf(["0", "000"])}${chance(0.1) ? ";last" : ""}\r\n${trailers}\r\n`, "latin1")]);
+  return Buffer.concat([
+    ...parts,
+    Buffer.from(`${oneOf(["0", "000"])}${chance(0.1) ? ";last" : ""}\r\n${trailers}\r\n`, "latin1"),
+  ]);
 }
 
 function validResponse(): Case {
@@ -288,13 +296,16 @@ function check(): void {
   const broken = mutated(bytes);
   const closes = chance(0.5);
   const whole = parse([broken], closes);
-  for (let cuts = 0; cuts < 3; cuts++) assert.deepEqual(withoutPersistence(parse(fragments(broken), closes)), withoutPersistence(whole));
+  for (let cuts = 0; cuts < 3; cuts++)
+    assert.deepEqual(withoutPersistence(parse(fragments(broken), closes)), withoutPersistence(whole));
   assert.deepEqual("response" in whole ? withoutPersistence(whole) : undefined, decode(broken, closes));
   counts["error" in whole ? "error" : "response" in whole ? "response" : "waits"]++;
 }
 
 const counts = { response: 0, error: 0, waits: 0 };
-const { values } = parseArgs({ options: { seed: { type: "string" }, cases: { type: "string" }, seconds: { type: "string" } } });
+const { values } = parseArgs({
+  options: { seed: { type: "string" }, cases: { type: "string" }, seconds: { type: "string" } },
+});
 const firstSeed = Number(values.seed ?? Date.now() % 2 ** 31);
 const cases = Number(values.cases ?? (values.seconds ? Infinity : 5_000));
 const deadline = performance.now() + Number(values.seconds ?? Infinity) * 1_000;

@@ -35,14 +35,20 @@ test("process.exit(0) between two invocations ends with status 1 and a message",
   await sandbox.invoke();
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 1);
-  assert.match(stderr, /^\S+\t\tERROR\tRuntime\.ExitError: process\.exit was called between two invocations, with status 0\r/);
+  assert.match(
+    stderr,
+    /^\S+\t\tERROR\tRuntime\.ExitError: process\.exit was called between two invocations, with status 0\r/,
+  );
 });
 
 test("process.exit(0) while modules load ends with status 1 and a message", async () => {
   await using sandbox = await Sandbox.start("init-exit");
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 1);
-  assert.match(stderr, /^\S+\t\tERROR\tRuntime\.ExitError: process\.exit was called while modules loaded, with status 0\r/);
+  assert.match(
+    stderr,
+    /^\S+\t\tERROR\tRuntime\.ExitError: process\.exit was called while modules loaded, with status 0\r/,
+  );
 });
 
 test("a program that never calls run is an initialization error", async () => {
@@ -147,10 +153,15 @@ describe("a handler that waits for something is not taken for one that can never
         await using sandbox = await Sandbox.start("waits", { SERVER_PORT });
         for (let time = 0; time < 2; time++) {
           const headers = { "Lambda-Runtime-Deadline-Ms": String(Date.now() + 400) };
-          assert.equal((await sandbox.invoke({ body: JSON.stringify(name), headers })).body.toString(), JSON.stringify(name));
+          assert.equal(
+            (await sandbox.invoke({ body: JSON.stringify(name), headers })).body.toString(),
+            JSON.stringify(name),
+          );
         }
         await sandbox.stop();
-        const local = await runLocally("waits", [JSON.stringify(name === "context.signal" ? "a timer" : name)], { env: { SERVER_PORT } });
+        const local = await runLocally("waits", [JSON.stringify(name === "context.signal" ? "a timer" : name)], {
+          env: { SERVER_PORT },
+        });
         assert.equal(local.status, 0, local.stderr);
       } finally {
         server.close();
@@ -200,8 +211,14 @@ for (const name of awkward) {
       "printable ASCII only, and no more field lines than there should be",
     );
     const [exception] = JSON.parse(cause?.[1] ?? "").exceptions;
-    assert.ok(name.toWellFormed().startsWith(exception.message.toWellFormed()) && exception.message.length >= Math.min(name.length, 4_000));
-    assert.match(report.headers.get("lambda-runtime-function-error-type") ?? "", /^(Runtime|Function)\.[A-Z][a-zA-Z]+$/);
+    assert.ok(
+      name.toWellFormed().startsWith(exception.message.toWellFormed()) &&
+        exception.message.length >= Math.min(name.length, 4_000),
+    );
+    assert.match(
+      report.headers.get("lambda-runtime-function-error-type") ?? "",
+      /^(Runtime|Function)\.[A-Z][a-zA-Z]+$/,
+    );
     const { errorType, errorMessage } = JSON.parse(report.body.toString());
     assert.deepEqual([errorType, errorMessage], [name, name]);
     await report.send(accepted);

@@ -1,7 +1,17 @@
 /** The HTTP/1.1 client, as the server sees it: the compiled executable answers whatever bytes an event comes in. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accepted, answer, basePath, chunkedEvent, chunks, event, eventHeaders, response, RuntimeApi } from "./runtime-api.ts";
+import {
+  accepted,
+  answer,
+  basePath,
+  chunkedEvent,
+  chunks,
+  event,
+  eventHeaders,
+  response,
+  RuntimeApi,
+} from "./runtime-api.ts";
 import { Sandbox } from "./sandbox.ts";
 
 const everyByte = Uint8Array.from({ length: 256 }, (_, byte) => byte);
@@ -29,7 +39,8 @@ async function refuses(bytes: string | Uint8Array, complaint: RegExp, end = fals
   assert.equal(sandbox.api.unexpected, 0, "nothing more was asked");
 }
 
-const head = (fields = "", status = "200 OK") => `HTTP/1.1 ${status}\r\nLambda-Runtime-Aws-Request-Id: 1\r\n${fields}\r\n`;
+const head = (fields = "", status = "200 OK") =>
+  `HTTP/1.1 ${status}\r\nLambda-Runtime-Aws-Request-Id: 1\r\n${fields}\r\n`;
 
 test("a request is one GET with Host and User-Agent, and nothing that was not asked for", async () => {
   await using sandbox = await Sandbox.start("echo");
@@ -121,8 +132,16 @@ for (const [kind, bytes] of [
 
 test("field names are read in any case, and values without the white space around them", async () => {
   await using sandbox = await Sandbox.start("echo");
-  await echoes(sandbox, ["HTTP/1.1 200\r\nlambda-runtime-AWS-request-id:1\r\nCONTENT-LENGTH: \t 2 \t\r\n\r\n{}"], Buffer.from("{}"));
-  await echoes(sandbox, ["HTTP/1.1 200 \r\nLAMBDA-RUNTIME-AWS-REQUEST-ID:\t1\t\r\nContent-Length:2\r\n\r\n{}"], Buffer.from("{}"));
+  await echoes(
+    sandbox,
+    ["HTTP/1.1 200\r\nlambda-runtime-AWS-request-id:1\r\nCONTENT-LENGTH: \t 2 \t\r\n\r\n{}"],
+    Buffer.from("{}"),
+  );
+  await echoes(
+    sandbox,
+    ["HTTP/1.1 200 \r\nLAMBDA-RUNTIME-AWS-REQUEST-ID:\t1\t\r\nContent-Length:2\r\n\r\n{}"],
+    Buffer.from("{}"),
+  );
   await sandbox.stop();
 });
 
@@ -175,8 +194,16 @@ for (const [kind, fields] of [
       await echoes(sandbox, [bytes], Buffer.from("{}"));
       await echoes(sandbox, [bytes.slice(0, 40_000), bytes.slice(40_000)], Buffer.from("{}"));
     }
-    await echoes(sandbox, [head(`${fields}Transfer-Encoding: chunked\r\n`) + "2\r\n{}\r\n0\r\n\r\n"], Buffer.from("{}"));
-    await echoes(sandbox, [head("Transfer-Encoding: chunked\r\n") + `2\r\n{}\r\n0\r\n${fields}\r\n`], Buffer.from("{}"));
+    await echoes(
+      sandbox,
+      [head(`${fields}Transfer-Encoding: chunked\r\n`) + "2\r\n{}\r\n0\r\n\r\n"],
+      Buffer.from("{}"),
+    );
+    await echoes(
+      sandbox,
+      [head("Transfer-Encoding: chunked\r\n") + `2\r\n{}\r\n0\r\n${fields}\r\n`],
+      Buffer.from("{}"),
+    );
     assert.equal(sandbox.api.connections.length, 1);
   });
 }
@@ -228,7 +255,11 @@ test("204 and 304 have no body, whatever their fields say", async () => {
 
 test("Transfer-Encoding goes before Content-Length, and the connection is not used again", async () => {
   await using sandbox = await Sandbox.start("echo");
-  await echoes(sandbox, [head("Content-Length: 9\r\nTransfer-Encoding: chunked\r\n") + "2\r\n{}\r\n0\r\n\r\n"], Buffer.from("{}"));
+  await echoes(
+    sandbox,
+    [head("Content-Length: 9\r\nTransfer-Encoding: chunked\r\n") + "2\r\n{}\r\n0\r\n\r\n"],
+    Buffer.from("{}"),
+  );
   assert.equal(sandbox.api.connections.length, 2);
 });
 
@@ -263,11 +294,23 @@ test("a body that the end of the connection delimits is not taken for whole when
 for (const [kind, bytes, complaint] of [
   ["what is not HTTP", "SSH-2.0-OpenSSH_9.9\r\n\r\n", /malformed response: status line "SSH-2\.0-OpenSSH_9\.9"/],
   ["HTTP/2", "HTTP/2 200\r\n\r\n", /status line "HTTP\/2 200"/],
-  ["a name of the protocol in lower case", head("Content-Length: 2\r\n").replace("HTTP", "http") + "{}", /status line "http\/1\.1 200 OK"/],
+  [
+    "a name of the protocol in lower case",
+    head("Content-Length: 2\r\n").replace("HTTP", "http") + "{}",
+    /status line "http\/1\.1 200 OK"/,
+  ],
   ["a status of two digits", "HTTP/1.1 20 OK\r\n\r\n", /status line/],
   ["a byte order mark", `\ufeff${head("Content-Length: 0\r\n")}`, /status line/],
-  ["a bare LF after the status line", "HTTP/1.1 200 OK\nA: b\r\n\r\n", /a line feed without carriage return in the header section/],
-  ["a bare LF in the header section", head("A: b\nC: d\r\n"), /a line feed without carriage return in the header section/],
+  [
+    "a bare LF after the status line",
+    "HTTP/1.1 200 OK\nA: b\r\n\r\n",
+    /a line feed without carriage return in the header section/,
+  ],
+  [
+    "a bare LF in the header section",
+    head("A: b\nC: d\r\n"),
+    /a line feed without carriage return in the header section/,
+  ],
   ["a bare CR in a field value", head("A: b\rC: d\r\n"), /field line "A: b\\rC: d"/],
   ["a NUL in a field value", head("A: b\0\r\n"), /field line "A: b\\u0000"/],
   ["white space before the colon", head("Content-Length : 2\r\n"), /field line "Content-Length : 2"/],
@@ -283,11 +326,19 @@ for (const [kind, bytes, complaint] of [
   ["a length over 2^53", head("Content-Length: 9007199254740993\r\n"), /Content-Length "9007199254740993"/],
   ["a transfer coding that is not chunked", head("Transfer-Encoding: gzip\r\n"), /Transfer-Encoding "gzip"/],
   ["a second transfer coding", head("Transfer-Encoding: gzip, chunked\r\n"), /Transfer-Encoding "gzip,chunked"/],
-  ["chunked twice", head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), /Transfer-Encoding "chunked,chunked"/],
+  [
+    "chunked twice",
+    head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+    /Transfer-Encoding "chunked,chunked"/,
+  ],
   ["a chunk size that is not hexadecimal", `${head("Transfer-Encoding: chunked\r\n")}g\r\n`, /chunk-size line "g"/],
   ["a negative chunk size", `${head("Transfer-Encoding: chunked\r\n")}-1\r\n`, /chunk-size line "-1"/],
   ["an empty chunk size", `${head("Transfer-Encoding: chunked\r\n")}\r\n`, /chunk-size line ""/],
-  ["a chunk of more than 64 MiB", `${head("Transfer-Encoding: chunked\r\n")}4000001\r\n`, /a body of more than 67108864 bytes/],
+  [
+    "a chunk of more than 64 MiB",
+    `${head("Transfer-Encoding: chunked\r\n")}4000001\r\n`,
+    /a body of more than 67108864 bytes/,
+  ],
   [
     "chunks of more than 64 MiB together",
     `${head("Transfer-Encoding: chunked\r\n")}1\r\n{\r\n4000000\r\n`,
@@ -298,7 +349,11 @@ for (const [kind, bytes, complaint] of [
     Buffer.concat([Buffer.from(head()), Buffer.alloc((64 << 20) + 1)]),
     /a body of more than 67108864 bytes/,
   ],
-  ["a chunk size over 2^53", `${head("Transfer-Encoding: chunked\r\n")}20000000000001\r\n`, /a body of more than 67108864 bytes/],
+  [
+    "a chunk size over 2^53",
+    `${head("Transfer-Encoding: chunked\r\n")}20000000000001\r\n`,
+    /a body of more than 67108864 bytes/,
+  ],
   [
     "a chunk that is longer than its size",
     `${head("Transfer-Encoding: chunked\r\n")}1\r\n{}\r\n0\r\n\r\n`,
@@ -309,7 +364,11 @@ for (const [kind, bytes, complaint] of [
     `${head("Transfer-Encoding: chunked\r\n")}2\r\n{}\rx0\r\n\r\n`,
     /no line end after a chunk of 2 bytes/,
   ],
-  ["a bare CR in a chunk extension", `${head("Transfer-Encoding: chunked\r\n")}2;a\rb\r\n{}\r\n0\r\n\r\n`, /chunk-size line "2;a\\rb"/],
+  [
+    "a bare CR in a chunk extension",
+    `${head("Transfer-Encoding: chunked\r\n")}2;a\rb\r\n{}\r\n0\r\n\r\n`,
+    /chunk-size line "2;a\\rb"/,
+  ],
   ["a NUL in a trailer", `${head("Transfer-Encoding: chunked\r\n")}0\r\nA: \0\r\n\r\n`, /field line "A: \\u0000"/],
   ["a field line of one letter", head("x\r\n"), /field line "x"/],
   ["a tab after the status", "HTTP/1.1 200\t\r\n\r\n", /status line "HTTP\/1\.1 200\\t"/],
@@ -318,7 +377,11 @@ for (const [kind, bytes, complaint] of [
     `${head("Transfer-Encoding: chunked\r\n")}2\n{}\r\n0\r\n\r\n`,
     /a line feed without carriage return in the chunk-size line/,
   ],
-  ["a header section without end", `HTTP/1.1 200 OK\r\n${"A: b\r\n".repeat(20_000)}`, /header section of more than 65536 bytes/],
+  [
+    "a header section without end",
+    `HTTP/1.1 200 OK\r\n${"A: b\r\n".repeat(20_000)}`,
+    /header section of more than 65536 bytes/,
+  ],
   ["a field line without end", `HTTP/1.1 200 OK\r\n${"A".repeat(100_000)}`, /header section of more than 65536 bytes/],
   [
     "a chunk-size line without end",
@@ -399,7 +462,9 @@ test("the raw handler gets the field lines as they were received, without status
   ]);
   await using sandbox = await Sandbox.start("headers");
   const next = await sandbox.api.request("GET", "/invocation/next");
-  await next.send(Buffer.concat([Buffer.from("HTTP/1.1 200 OK\r\n"), bytes, Buffer.from("\r\n"), chunks(everyByte, 100)]));
+  await next.send(
+    Buffer.concat([Buffer.from("HTTP/1.1 200 OK\r\n"), bytes, Buffer.from("\r\n"), chunks(everyByte, 100)]),
+  );
   const reply = await sandbox.api.request("POST", "/invocation/1/response");
   assert.ok(reply.body.equals(bytes), JSON.stringify(reply.body.toString("latin1")));
 });
@@ -430,6 +495,9 @@ test("a response that comes before the whole request was sent is taken, and the 
 
 test("an event without a request id ends the process with a message", () =>
   refuses(
-    response(200, { ...eventHeaders({ headers: { "Lambda-Runtime-Aws-Request-Id": undefined } }), "Content-Length": "0" }),
+    response(200, {
+      ...eventHeaders({ headers: { "Lambda-Runtime-Aws-Request-Id": undefined } }),
+      "Content-Length": "0",
+    }),
     /no request id/,
   ));

@@ -89,7 +89,10 @@ for (const status of [403, 404, 429, 500, 503, 202, 302]) {
     await next.send(answer(status, '{"errorMessage":"reason"}'));
     const exit = await sandbox.exited;
     assert.equal(exit.status, 1);
-    assert.match(exit.stderr, new RegExp(`^\\S+\\t\\tFATAL\\tGET /invocation/next was answered ${status} .*reason.*\n$`));
+    assert.match(
+      exit.stderr,
+      new RegExp(`^\\S+\\t\\tFATAL\\tGET /invocation/next was answered ${status} .*reason.*\n$`),
+    );
     assert.equal(sandbox.api.unexpected, 0);
   });
 }
@@ -122,7 +125,9 @@ for (const [name, body, path] of [
       await sandbox.invoke({ id: "2", body, expect: path });
       const { stderr } = await sandbox.stop();
       const complaint =
-        status === 413 && path === "response" ? /the reply of 2 bytes is too large.* 6291556 bytes/ : new RegExp(`${status} "the reason"`);
+        status === 413 && path === "response"
+          ? /the reply of 2 bytes is too large.* 6291556 bytes/
+          : new RegExp(`${status} "the reason"`);
       const lines = stderr.split("\n").filter((line) => complaint.test(line));
       assert.equal(lines.length, 1, stderr);
       assert.match(lines[0] ?? "", /^\S+\t1\tERROR\t/);

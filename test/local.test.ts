@@ -18,7 +18,11 @@ function project(files: Record<string, string>): string {
 
 /** Runs a command on a terminal, which script(1) gives it; what it prints has CRLF at the end of lines. */
 function onTerminal(command: string, input = ""): { status: number | null; stdout: string } {
-  return spawnSync("script", ["-qec", command, "/dev/null"], { encoding: "utf8", input, env: { PATH: process.env.PATH } });
+  return spawnSync("script", ["-qec", command, "/dev/null"], {
+    encoding: "utf8",
+    input,
+    env: { PATH: process.env.PATH },
+  });
 }
 
 test("the event is the first argument, and standard output is the reply and nothing else", async () => {
@@ -57,7 +61,8 @@ for (const line of [
 ]) {
   test(`${line} is not taken for an event by http, which names the form that is`, async () => {
     const { status, stderr } = await runLocally("web", [line]);
-    const expected = "'GET /path?query', with the method in capitals and without a body, or the whole event as a JSON object";
+    const expected =
+      "'GET /path?query', with the method in capitals and without a body, or the whole event as a JSON object";
     assert.equal(JSON.parse(stderr).errorMessage, `http expects ${expected}, and got ${JSON.stringify(line)}`);
     assert.equal(status, 1);
   });
@@ -134,7 +139,11 @@ for (const nodeEnv of [undefined, "test", "production"]) {
       test("greets", () => expect(greet("Ada")).toBe(${JSON.stringify(expected)}));
       process.stdout.write("this is standard output\\n");
     `;
-    const directory = project({ "handler.ts": greeting, "a.test.ts": testOf("Hello, Ada!"), "b.test.ts": testOf("Hello, Ada!") });
+    const directory = project({
+      "handler.ts": greeting,
+      "a.test.ts": testOf("Hello, Ada!"),
+      "b.test.ts": testOf("Hello, Ada!"),
+    });
     const environment = { PATH: process.env.PATH, ...(nodeEnv === undefined ? {} : { NODE_ENV: nodeEnv }) };
     const run = () => spawnSync(bun, ["test"], { cwd: directory, encoding: "utf8", env: environment, input: "1" });
     const green = run();
@@ -156,7 +165,11 @@ test("outside bun test run serves, also where NODE_ENV is test", async () => {
   await using sandbox = await Sandbox.start("echo", { NODE_ENV: "test" });
   assert.equal((await sandbox.invoke({ body: "in Lambda" })).body.toString(), "in Lambda");
   const directory = project({ "handler.ts": greeting });
-  const { stdout } = spawnSync(bun, ["handler.ts", '"Ada"'], { cwd: directory, encoding: "utf8", env: { NODE_ENV: "test" } });
+  const { stdout } = spawnSync(bun, ["handler.ts", '"Ada"'], {
+    cwd: directory,
+    encoding: "utf8",
+    env: { NODE_ENV: "test" },
+  });
   assert.equal(stdout, '"Hello, Ada!"');
 });
 
@@ -173,7 +186,10 @@ for (const flag of ["--watch", "--hot"]) {
     const stdout = until(watcher.stdout);
     const stderr = until(watcher.stderr);
     const change = (from: string, to: string) =>
-      writeFileSync(join(directory, "handler.ts"), greeting.replaceAll("RUNTIME", join(root, "runtime.ts")).replace(from, to));
+      writeFileSync(
+        join(directory, "handler.ts"),
+        greeting.replaceAll("RUNTIME", join(root, "runtime.ts")).replace(from, to),
+      );
     await stdout('"Hello, Ada!"');
     change("Hello", "Goodbye");
     await stdout('"Goodbye, Ada!"');
@@ -191,7 +207,10 @@ test("under bun --watch a handler is not called if its module fails behind run, 
   const stdout = until(watcher.stdout);
   await until(watcher.stderr)('"errorMessage":"while it loads"');
   await Bun.sleep(200);
-  writeFileSync(join(directory, "handler.ts"), greeting.replaceAll("RUNTIME", join(root, "runtime.ts")).replace("Hello", "Goodbye"));
+  writeFileSync(
+    join(directory, "handler.ts"),
+    greeting.replaceAll("RUNTIME", join(root, "runtime.ts")).replace("Hello", "Goodbye"),
+  );
   assert.equal(await stdout("Goodbye, Ada!"), '"');
 });
 
@@ -226,7 +245,8 @@ test("bytes come in and go out as they are, 6 MiB of them too", async () => {
 test("what the handler logs, by whatever means, goes to standard error", async () => {
   const { stdout, stderr } = await runLocally("logs", ["{}"]);
   assert.equal(stdout, '"reply"');
-  for (const line of ["loading", "log", "info", "debug", "write", "descriptor"]) assert.match(stderr, new RegExp(`^${line}$`, "m"));
+  for (const line of ["loading", "log", "info", "debug", "write", "descriptor"])
+    assert.match(stderr, new RegExp(`^${line}$`, "m"));
   assert.match(stderr, /column/);
 });
 
@@ -234,7 +254,8 @@ test("in Lambda, what the handler logs goes where it is written to", async () =>
   await using sandbox = await Sandbox.start("logs");
   await sandbox.invoke();
   const { stdout, stderr } = await sandbox.stop();
-  for (const line of ["loading", "log", "info", "debug", "write", "descriptor"]) assert.match(stdout, new RegExp(`(?:^|\\t)${line}$`, "m"));
+  for (const line of ["loading", "log", "info", "debug", "write", "descriptor"])
+    assert.match(stdout, new RegExp(`(?:^|\\t)${line}$`, "m"));
   assert.equal(stderr, "");
 });
 
@@ -304,7 +325,8 @@ test("nothing given on a terminal is answered by a usage line and status 2", () 
 });
 
 test("a handler runs from source as it does compiled", () => {
-  const run = (event: string) => spawnSync(bun, [join(root, "test/handlers/logs.ts"), event], { encoding: "utf8", env: {} });
+  const run = (event: string) =>
+    spawnSync(bun, [join(root, "test/handlers/logs.ts"), event], { encoding: "utf8", env: {} });
   const { status, stdout, stderr } = run("{}");
   assert.equal(status, 0, stderr);
   assert.equal(stdout, '"reply"');

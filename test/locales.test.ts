@@ -46,7 +46,9 @@ function items(bytes: Buffer): Map<string, [start: number, end: number]> {
 }
 
 const localeOfItem = (name: string) =>
-  /^icudt\d+l\/(?:[a-z]+\/)?([a-z]{2,3}(?:_[A-Z][a-z]{3})?(?:_(?:[A-Z]{2}|\d{3}))?)\.res$/.exec(name)?.[1]?.replaceAll("_", "-");
+  /^icudt\d+l\/(?:[a-z]+\/)?([a-z]{2,3}(?:_[A-Z][a-z]{3})?(?:_(?:[A-Z]{2}|\d{3}))?)\.res$/
+    .exec(name)?.[1]
+    ?.replaceAll("_", "-");
 
 let full: string;
 /** Every locale that the data has something of. */
@@ -59,7 +61,8 @@ before(() => {
   assert.ok(locales.length > 900, `${locales.length} locales`);
 });
 
-const localesOf = (...languages: string[]) => locales.filter((locale) => languages.includes(locale.split("-")[0] ?? ""));
+const localesOf = (...languages: string[]) =>
+  locales.filter((locale) => languages.includes(locale.split("-")[0] ?? ""));
 
 for (const [list, kept, sample] of [
   ["en", ["en"], "en-IN"],
@@ -73,7 +76,8 @@ for (const [list, kept, sample] of [
     assert.ok(some.includes(sample));
     const expected = ask(full, some);
     const { supported, unlocalized, said } = ask(build("--arch", architecture, "--locales", list), some);
-    for (const locale of some) assert.equal(JSON.stringify(said[locale]), JSON.stringify(expected.said[locale]), locale);
+    for (const locale of some)
+      assert.equal(JSON.stringify(said[locale]), JSON.stringify(expected.said[locale]), locale);
     assert.deepEqual({ supported, unlocalized }, { supported: expected.supported, unlocalized: expected.unlocalized });
   });
 }
@@ -96,23 +100,37 @@ test("a dropped locale falls back, whatever the locale of the process is, and no
 
 for (const arch of ["x86_64", "arm64"]) {
   test(`the ${arch} executable has the items of no locale and of what --locales names, as they were, and zeros for the others`, () => {
-    const [before, after] = [full, build("--arch", arch, "--locales", "de,th")].map((out) => readFileSync(join(out, arch, "bootstrap")));
+    const [before, after] = [full, build("--arch", arch, "--locales", "de,th")].map((out) =>
+      readFileSync(join(out, arch, "bootstrap")),
+    );
     assert.ok(before && after);
     const stays = (name: string) => {
       const [, language] = /^icudt\d+l\/(?:[a-z]+\/)?([a-z]{2,3})(?:_(?!index)\w*)?\.res$/.exec(name) ?? [];
-      return language ? ["en", "de", "th"].includes(language) : !name.endsWith(".dict") || name.endsWith("/thaidict.dict");
+      return language
+        ? ["en", "de", "th"].includes(language)
+        : !name.endsWith(".dict") || name.endsWith("/thaidict.dict");
     };
     const originals = items(before);
     const left = [...items(after).keys()];
     assert.deepEqual(left, [...originals.keys()].filter(stays));
-    for (const name of ["root.res", "en_GB.res", "de_AT.res", "coll/de__PHONEBOOK.res", "zone/tzdbNames.res", "brkitr/res_index.res"]) {
+    for (const name of [
+      "root.res",
+      "en_GB.res",
+      "de_AT.res",
+      "coll/de__PHONEBOOK.res",
+      "zone/tzdbNames.res",
+      "brkitr/res_index.res",
+    ]) {
       assert.ok(
         left.some((item) => item.endsWith(`/${name}`)),
         name,
       );
     }
     for (const [name, [start, end]] of originals) {
-      assert.ok(after.subarray(start, end).equals(stays(name) ? before.subarray(start, end) : Buffer.alloc(end - start)), name);
+      assert.ok(
+        after.subarray(start, end).equals(stays(name) ? before.subarray(start, end) : Buffer.alloc(end - start)),
+        name,
+      );
     }
     const firstItem = Math.min(...[...originals.values()].map(([start]) => start));
     const lastItem = Math.max(...[...originals.values()].map(([start]) => start));
@@ -140,15 +158,27 @@ test("with --locales en a zip has less than 30 MB, and the same bytes wherever i
 
 for (const [kind, list, expectedStatus, complaint] of [
   ["empty", "", 2, /^build\.sh: --locales needs a value \(/],
-  ["with an empty member", "en,,de", 2, /^build\.sh: --locales has "", which is no language as in BCP 47: write en,de,ja \(/],
+  [
+    "with an empty member",
+    "en,,de",
+    2,
+    /^build\.sh: --locales has "", which is no language as in BCP 47: write en,de,ja \(/,
+  ],
   ["with a space", "en, de", 2, /^build\.sh: --locales has " de", which is no language as in BCP 47: /],
   ["with a locale as in POSIX", "de_AT", 2, /^build\.sh: --locales has "de_AT", which is no language as in BCP 47: /],
   ["with a region", "en,de-AT", 2, /^build\.sh: --locales has de-AT: name the language alone, /],
-  ["with a language that nobody speaks", "en,xx", 1, /^build\.sh: --locales has xx, a language that Bun \S+ has no data of\n$/],
+  [
+    "with a language that nobody speaks",
+    "en,xx",
+    1,
+    /^build\.sh: --locales has xx, a language that Bun \S+ has no data of\n$/,
+  ],
 ] as const) {
   test(`a list ${kind} is refused with status ${expectedStatus}, and leaves no zip`, () => {
     const out = join(mkdtempSync(join(workspace, "locales-")), "out");
-    const { status, stderr } = spawnSync(join(root, "build.sh"), ["--out", out, `--locales=${list}`, handler], { encoding: "utf8" });
+    const { status, stderr } = spawnSync(join(root, "build.sh"), ["--out", out, `--locales=${list}`, handler], {
+      encoding: "utf8",
+    });
     assert.match(stderr, complaint);
     assert.equal(status, expectedStatus);
     assert.deepEqual(existsSync(out) ? readdirSync(out) : [], []);
@@ -170,7 +200,11 @@ for (const [kind, tamper, complaint] of [
     (bytes: Buffer) => bytes.fill("zz", bytes.indexOf("/af.res") + 1, bytes.indexOf("/af.res") + 3),
     /af_NA\.res comes after zz\.res$/,
   ],
-  ["without a dictionary", (bytes: Buffer) => bytes.write("/cjdicu.dict", bytes.indexOf("/cjdict.dict")), /no brkitr\/cjdict\.dict$/],
+  [
+    "without a dictionary",
+    (bytes: Buffer) => bytes.write("/cjdicu.dict", bytes.indexOf("/cjdict.dict")),
+    /no brkitr\/cjdict\.dict$/,
+  ],
 ] as const) {
   test(`a Bun ${kind} is refused, and leaves no zip`, () => {
     const out = mkdtempSync(join(workspace, "locales-"));
@@ -178,7 +212,17 @@ for (const [kind, tamper, complaint] of [
     const bytes = readFileSync(join(root, "node_modules/bun/bin/bun.exe"));
     tamper(bytes);
     writeFileSync(bun, bytes, { mode: 0o755 });
-    const args = ["--arch", architecture, "--out", join(out, "dist"), "--locales", "en", handler, "--", `--compile-executable-path=${bun}`];
+    const args = [
+      "--arch",
+      architecture,
+      "--out",
+      join(out, "dist"),
+      "--locales",
+      "en",
+      handler,
+      "--",
+      `--compile-executable-path=${bun}`,
+    ];
     const { status, stderr } = spawnSync(join(root, "build.sh"), args, { encoding: "utf8" });
     assert.match(stderr.trimEnd(), /^build\.sh: --locales does not know the ICU data of Bun \S+: [^\n]*$/);
     assert.match(stderr.trimEnd(), complaint);

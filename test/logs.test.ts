@@ -67,7 +67,10 @@ const unreadable = "(it cannot be read: it throws when it is looked at)";
 for (const [what, text, message = text] of [
   ["two lines", "one\ntwo"],
   ["nothing", ""],
-  ["values", 'a 1 true null undefined {\n  deep: {\n    deeper: {\n      deepest: [Object ...],\n    },\n  },\n} [ 1, "b" ] 10n Symbol(s)'],
+  [
+    "values",
+    'a 1 true null undefined {\n  deep: {\n    deeper: {\n      deepest: [Object ...],\n    },\n  },\n} [ 1, "b" ] 10n Symbol(s)',
+  ],
   ["template", 'Ada is 36, 36, 1.5, {"a":1}, [ 2 ], % and %x the rest 3'],
   ["a template of what cannot be formatted", `10 ${unreadable} NaN`],
   ["percent", "100%s"],
@@ -108,7 +111,9 @@ test("in text, an error is its stack, alone, among others and inside of an objec
 test("in JSON, the first error that a line is given has its type, message and stack trace in members of their own", async () => {
   const members = { errorType: "RangeError", errorMessage: "out of range" };
   const alone = jsonEvents((await logged("error", json)).stderr);
-  assert.deepEqual(report(alone), [{ level: "ERROR", requestId: "1", message: "RangeError: out of range", ...members }]);
+  assert.deepEqual(report(alone), [
+    { level: "ERROR", requestId: "1", message: "RangeError: out of range", ...members },
+  ]);
   const [{ message, ...among } = {}] = report(jsonEvents((await logged("an error among others", json)).stderr));
   assert.deepEqual(among, { level: "ERROR", requestId: "1", ...members });
   assert.match(String(message), /^it failed: [^]*RangeError: out of range[^]* \{\n {2}code: 7,\n\}$/);
@@ -151,7 +156,8 @@ for (const env of [{}, json]) {
   const format = env === json ? "JSON" : "text";
   test(`every other method of the console that prints makes a log event, in ${format}`, async () => {
     const { stdout, stderr } = await logged("others", env);
-    const events: Record<string, unknown>[] = env === json ? jsonEvents(stdout) : logEvents(stdout).map((event) => ({ ...event }));
+    const events: Record<string, unknown>[] =
+      env === json ? jsonEvents(stdout) : logEvents(stdout).map((event) => ({ ...event }));
     const messages = events.map(({ message }) => String(message).replace(/\d+(?:\.\d+)? ?ms/, "… ms"));
     assert.deepEqual(messages, [
       "{ a: [Object] }",
@@ -168,33 +174,56 @@ for (const env of [{}, json]) {
       "timer: … ms",
     ]);
     const [assertion] = env === json ? jsonEvents(stderr) : logEvents(stderr);
-    assert.deepEqual({ ...assertion }, { requestId: "1", level: "WARN", message: "Assertion failed: assertion of this" });
+    assert.deepEqual(
+      { ...assertion },
+      { requestId: "1", level: "WARN", message: "Assertion failed: assertion of this" },
+    );
   });
 }
 
 test("no method of the console throws into the handler, and a label is no template", async () => {
-  const messages = logEvents((await logged("values that throw")).stdout).map(({ message }) => message.replace(/\d+(?:\.\d+)? ?ms/, "… ms"));
+  const messages = logEvents((await logged("values that throw")).stdout).map(({ message }) =>
+    message.replace(/\d+(?:\.\d+)? ?ms/, "… ms"),
+  );
   assert.deepEqual(messages, ["undefined", "%s: … ms x"]);
 });
 
 /** What a handler of test/handlers/details.ts does with an error, as it is logged, and as it is reported if it is thrown. */
-async function detailed(how: string, name: string, env: Record<string, string> = {}): Promise<{ log: string; report?: unknown }> {
+async function detailed(
+  how: string,
+  name: string,
+  env: Record<string, string> = {},
+): Promise<{ log: string; report?: unknown }> {
   await using sandbox = await Sandbox.start("details", env);
-  const { body } = await sandbox.invoke({ id: "1", body: JSON.stringify([how, name]), expect: how === "throw" ? "error" : "response" });
+  const { body } = await sandbox.invoke({
+    id: "1",
+    body: JSON.stringify([how, name]),
+    expect: how === "throw" ? "error" : "response",
+  });
   const { stderr } = await sandbox.stop();
   return { log: stderr, report: how === "throw" ? JSON.parse(body.toString()) : undefined };
 }
 
 const tooDeep = (levels: number): object =>
-  levels > 0 ? { errorType: "Error", errorMessage: `link ${992 + levels - 1}`, cause: levels > 1 ? tooDeep(levels - 1) : "[…]" } : {};
+  levels > 0
+    ? { errorType: "Error", errorMessage: `link ${992 + levels - 1}`, cause: levels > 1 ? tooDeep(levels - 1) : "[…]" }
+    : {};
 
 for (const [name, errorType, errorMessage, details] of [
-  ["a cause", "TypeError", "failed", { cause: { errorType: "RangeError", errorMessage: "out of range", cause: "the root" } }],
+  [
+    "a cause",
+    "TypeError",
+    "failed",
+    { cause: { errorType: "RangeError", errorMessage: "out of range", cause: "the root" } },
+  ],
   [
     "an enumerable cause",
     "QueryError",
     "the query failed",
-    { query: "select 1", cause: { errorType: "Error", errorMessage: "connect ECONNREFUSED", code: "ECONNREFUSED", port: 5432 } },
+    {
+      query: "select 1",
+      cause: { errorType: "Error", errorMessage: "connect ECONNREFUSED", code: "ECONNREFUSED", port: 5432 },
+    },
   ],
   [
     "several errors",
@@ -235,13 +264,20 @@ for (const [name, errorType, errorMessage, details] of [
     { getter: unreadable, nested: { inner: unreadable, kept: 1 }, cause: unreadable },
   ],
   ["keys that throw", "Error", "proxied", {}],
-  ["a hostile list of errors", "AggregateError", "hostile", { errors: [unreadable, { errorType: "Error", errorMessage: "kept" }] }],
+  [
+    "a hostile list of errors",
+    "AggregateError",
+    "hostile",
+    { errors: [unreadable, { errorType: "Error", errorMessage: "kept" }] },
+  ],
 ] as const) {
   test(`an error with ${name} is logged with it, in JSON, thrown or printed, and reported without`, async () => {
     for (const how of ["throw", "log"]) {
       const { log, report: reported } = await detailed(how, name, json);
       const [event] = jsonEvents(log);
-      const withoutStacks = JSON.parse(JSON.stringify(event, (key, value) => (key === "stackTrace" ? undefined : value)));
+      const withoutStacks = JSON.parse(
+        JSON.stringify(event, (key, value) => (key === "stackTrace" ? undefined : value)),
+      );
       assert.deepEqual(withoutStacks, {
         level: "ERROR",
         requestId: "1",
@@ -318,13 +354,24 @@ for (const [how, signal] of [
 
 test("the runtime's own lines have the format, too", async () => {
   await using sandbox = await Sandbox.start("errors", json);
-  await sandbox.invoke({ id: "1", body: '"TypeError"', expect: "error", headers: { "Lambda-Runtime-Aws-Tenant-Id": "tenant-1" } });
+  await sandbox.invoke({
+    id: "1",
+    body: '"TypeError"',
+    expect: "error",
+    headers: { "Lambda-Runtime-Aws-Tenant-Id": "tenant-1" },
+  });
   const next = await sandbox.api.request("GET", "/invocation/next");
   await next.connection.send("HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno");
   const { stderr } = await sandbox.exited;
   const [{ stackTrace, ...error } = {}, fatal] = jsonEvents(stderr);
   const members = { errorType: "TypeError", errorMessage: "built in" };
-  assert.deepEqual(error, { level: "ERROR", requestId: "1", tenantId: "tenant-1", message: "TypeError: built in", ...members });
+  assert.deepEqual(error, {
+    level: "ERROR",
+    requestId: "1",
+    tenantId: "tenant-1",
+    message: "TypeError: built in",
+    ...members,
+  });
   assert.match(String(stackTrace), /^at .*test\/handlers\/errors\.ts:\d+:\d+/);
   assert.deepEqual(fatal, { level: "FATAL", message: 'GET /invocation/next was answered 500 "no"' });
 });

@@ -7,7 +7,13 @@ import { residentMemory, Sandbox } from "./sandbox.ts";
 const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 for (const { name, handler, invocations, bytes, limit } of [
-  { name: "200,000 small invocations", handler: "json-echo", invocations: 200_000, bytes: event({ body: '{"text":"small"}' }), limit: 5 },
+  {
+    name: "200,000 small invocations",
+    handler: "json-echo",
+    invocations: 200_000,
+    bytes: event({ body: '{"text":"small"}' }),
+    limit: 5,
+  },
   {
     name: "2,000 invocations of 1 MB, raw",
     handler: "echo",
@@ -22,7 +28,13 @@ for (const { name, handler, invocations, bytes, limit } of [
     bytes: event({ body: `"${"x".repeat(1e6)}"` }),
     limit: 20,
   },
-  { name: "20,000 invocations that fail", handler: "errors", invocations: 20_000, bytes: event({ body: '"OrderError"' }), limit: 5 },
+  {
+    name: "20,000 invocations that fail",
+    handler: "errors",
+    invocations: 20_000,
+    bytes: event({ body: '"OrderError"' }),
+    limit: 5,
+  },
 ]) {
   test(`over ${name} resident memory grows by less than ${limit} MB from the second quarter to the fourth`, async () => {
     await using sandbox = await Sandbox.start(handler);
@@ -32,7 +44,9 @@ for (const { name, handler, invocations, bytes, limit } of [
       if (count % (invocations / 80) === 0) samples.push(residentMemory(sandbox.process.pid));
     }
     const growth = mean(samples.slice(60)) - mean(samples.slice(20, 40));
-    console.log(`${name}: ${mean(samples.slice(20, 40)).toFixed(1)} MB, then ${growth >= 0 ? "+" : ""}${growth.toFixed(1)} MB`);
+    console.log(
+      `${name}: ${mean(samples.slice(20, 40)).toFixed(1)} MB, then ${growth >= 0 ? "+" : ""}${growth.toFixed(1)} MB`,
+    );
     assert.ok(growth < limit, samples.map((sample) => sample.toFixed(1)).join(" "));
   });
 }

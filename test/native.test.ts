@@ -19,7 +19,10 @@ function ffi(): string {
     const options = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o", join(project, "libbytes.so")];
     const compiled = spawnSync(compiler ?? "", [...options, join(root, "test/native/bytes.c")], { encoding: "utf8" });
     assert.equal(compiled.status, 0, compiled.stderr);
-    const built = buildWithoutZip(["--arch", architecture, "--include", "libbytes.so", join(root, "test/handlers/ffi.ts")], project);
+    const built = buildWithoutZip(
+      ["--arch", architecture, "--include", "libbytes.so", join(root, "test/handlers/ffi.ts")],
+      project,
+    );
     assert.equal(built.status, 0, built.stderr);
   }
   return bootstrap;
@@ -48,7 +51,16 @@ for (const { kind, start, expected, skip: reason } of [
 ]) {
   test(`${kind} is given each body, and its bytes are the reply`, { skip: reason }, async () => {
     await using sandbox = await start();
-    const bodies = [Buffer.from("Ada"), Buffer.alloc(0), everyByte, large, Buffer.from("z"), large.subarray(1), Buffer.alloc(0), everyByte];
+    const bodies = [
+      Buffer.from("Ada"),
+      Buffer.alloc(0),
+      everyByte,
+      large,
+      Buffer.from("z"),
+      large.subarray(1),
+      Buffer.alloc(0),
+      everyByte,
+    ];
     for (const [index, body] of bodies.entries()) {
       const id = String(index);
       const raw = body === large ? chunkedEvent({ id, body }) : event({ id, body });
@@ -72,13 +84,17 @@ for (const { kind, start, expected, skip: reason } of [
   });
 }
 
-test("a library is given the memory that the body is in, and what it returns is viewed where it is", { skip }, async () => {
-  await using sandbox = await Sandbox.start(ffi(), { _HANDLER: "addresses" });
-  for (const body of [everyByte, large]) {
-    const reply = await sandbox.invoke({ raw: chunkedEvent({ body }) });
-    assert.equal(reply.body.toString(), '{"given":true,"returned":true}');
-  }
-});
+test(
+  "a library is given the memory that the body is in, and what it returns is viewed where it is",
+  { skip },
+  async () => {
+    await using sandbox = await Sandbox.start(ffi(), { _HANDLER: "addresses" });
+    for (const body of [everyByte, large]) {
+      const reply = await sandbox.invoke({ raw: chunkedEvent({ body }) });
+      assert.equal(reply.body.toString(), '{"given":true,"returned":true}');
+    }
+  },
+);
 
 test("a library that is not beside the executable is an initialization error that names it", { skip }, async () => {
   const directory = mkdtempSync(join(workspace, "no-library-"));
@@ -92,6 +108,10 @@ test("a library that is not beside the executable is an initialization error tha
 });
 
 test("a library is found wherever the executable is started from", { skip }, () => {
-  const { stdout, stderr } = spawnSync(ffi(), ["Ada"], { cwd: dirname(root), encoding: "utf8", env: { _HANDLER: "inPlace" } });
+  const { stdout, stderr } = spawnSync(ffi(), ["Ada"], {
+    cwd: dirname(root),
+    encoding: "utf8",
+    env: { _HANDLER: "inPlace" },
+  });
   assert.deepEqual({ stdout, stderr }, { stdout: "ADA", stderr: "" });
 });

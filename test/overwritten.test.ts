@@ -128,6 +128,9 @@ for (const path of globals) {
 test("a chunked event is served after a handler has overwritten Buffer, which it can do without", async () => {
   await using sandbox = await Sandbox.start("overwritten");
   await sandbox.invoke({ id: "1", body: JSON.stringify(["return", "Buffer"]) });
-  const reply = await sandbox.invoke({ id: "2", raw: chunkedEvent({ id: "2", body: JSON.stringify(["return", "Date"]) }) });
+  const reply = await sandbox.invoke({
+    id: "2",
+    raw: chunkedEvent({ id: "2", body: JSON.stringify(["return", "Date"]) }),
+  });
   assert.equal(reply.body.toString(), '"returned"');
 });

@@ -1,7 +1,17 @@
 /** build.sh --package: packages with native code, packed for each architecture, and what is said when that cannot be. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { before, test } from "node:test";
 import { accepted } from "./runtime-api.ts";
@@ -147,15 +157,23 @@ for (const [kind, env, complaint] of [
   test(`where ${kind}, what is installed is packed, and what is not is named`, () => {
     const bin = mkdtempSync(join(workspace, "bin-"));
     for (const program of ["sh", "dirname", "cat", "bun"])
-      symlinkSync(Bun.which(program, { PATH: [bunDirectory, process.env.PATH].join(delimiter) }) ?? "", join(bin, program));
+      symlinkSync(
+        Bun.which(program, { PATH: [bunDirectory, process.env.PATH].join(delimiter) }) ?? "",
+        join(bin, program),
+      );
     const offline = { ...env, npm_config_cache: join(bin, "cache"), ...("PATH" in env ? { PATH: bin } : {}) };
-    const here = build(native, ["--no-zip", "--arch", architecture, "--package", "@node-rs/crc32", "--package", "bcrypt"], offline);
+    const here = build(
+      native,
+      ["--no-zip", "--arch", architecture, "--package", "@node-rs/crc32", "--package", "bcrypt"],
+      offline,
+    );
     assert.deepEqual({ status: here.status, stderr: here.stderr }, { status: 0, stderr: "" });
     const { status, stderr } = build(native, ["--arch", otherArchitecture, "--package", "@node-rs/crc32"], offline);
     assert.equal(status, 1);
     assert.match(stderr, complaint);
     assert.ok(
-      stderr.includes("\nbuild.sh: --package @node-rs/crc32: ") || stderr.startsWith("build.sh: --package @node-rs/crc32: "),
+      stderr.includes("\nbuild.sh: --package @node-rs/crc32: ") ||
+        stderr.startsWith("build.sh: --package @node-rs/crc32: "),
       stderr,
     );
   });
@@ -174,7 +192,8 @@ function packageFiles(
   return Object.fromEntries(Object.entries(all).map(([file, content]) => [`${place}/${file}`, content]));
 }
 
-const usesBoth = 'import { json, run } from "./runtime.ts";\nimport a from "a";\nimport b from "b";\nrun(json(() => [a, b]));\n';
+const usesBoth =
+  'import { json, run } from "./runtime.ts";\nimport a from "a";\nimport b from "b";\nrun(json(() => [a, b]));\n';
 
 test("of what is needed in two versions each dependant finds its own, and what an earlier build has packed is gone", () => {
   const project = createProject({
@@ -185,7 +204,11 @@ test("of what is needed in two versions each dependant finds its own, and what a
       { "index.js": 'module.exports = ["a", require("b"), require("c")];' },
     ),
     ...packageFiles("node_modules/a/node_modules/b", {}, { "index.js": 'module.exports = "b 1";' }),
-    ...packageFiles("node_modules/c", { dependencies: { b: "^2" } }, { "index.js": 'module.exports = ["c", require("b")];' }),
+    ...packageFiles(
+      "node_modules/c",
+      { dependencies: { b: "^2" } },
+      { "index.js": 'module.exports = ["c", require("b")];' },
+    ),
     ...packageFiles(
       "node_modules/b",
       { version: "2.0.0", peerDependencies: { peer: "*", none: "*" } },
@@ -198,8 +221,16 @@ test("of what is needed in two versions each dependant finds its own, and what a
   const { status, stderr } = build(project, ["--no-zip", "--package", "a", "--package", "b"]);
   assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
   assert.equal(run(project, architecture, "1").stdout, '[["a","b 1",["c","b 2"]],"b 2"]');
-  const packed = filesIn(join(project, "dist/arm64/node_modules")).filter((file) => file.endsWith(".json") || file.endsWith("old.js"));
-  assert.deepEqual(packed, ["a/node_modules/b/package.json", "a/package.json", "b/package.json", "c/package.json", "peer/package.json"]);
+  const packed = filesIn(join(project, "dist/arm64/node_modules")).filter(
+    (file) => file.endsWith(".json") || file.endsWith("old.js"),
+  );
+  assert.deepEqual(packed, [
+    "a/node_modules/b/package.json",
+    "a/package.json",
+    "b/package.json",
+    "c/package.json",
+    "peer/package.json",
+  ]);
 });
 
 test("of packages for one system each, those for musl are left out, though they do not say that they are", () => {
@@ -212,7 +243,9 @@ test("of packages for one system each, those for musl are left out, though they 
       { "index.js": "" },
     ),
     ...packageFiles("node_modules/a-gnu", platform, { "a.node": addon(machines.arm64) }),
-    ...packageFiles("node_modules/a-musl", platform, { "a.node": addon(machines.arm64, { text: "libc.musl-aarch64.so.1" }) }),
+    ...packageFiles("node_modules/a-musl", platform, {
+      "a.node": addon(machines.arm64, { text: "libc.musl-aarch64.so.1" }),
+    }),
     ...packageFiles("node_modules/b", {}, { "index.js": "" }),
   });
   const { status, stderr } = build(project, ["--no-zip", "--arch", "arm64", "--package", "a"]);
@@ -238,7 +271,11 @@ test("only native code for Linux with glibc is packed, what was published before
         "prebuilds/darwin-arm64/a.node": "\xcf\xfa\xed\xfe",
       },
     ),
-    ...packageFiles("node_modules/b", {}, { "index.js": "", "build/Release/b.node": addon(arm, { text: "GLIBC_2.17\0GLIBC_2.38" }) }),
+    ...packageFiles(
+      "node_modules/b",
+      {},
+      { "index.js": "", "build/Release/b.node": addon(arm, { text: "GLIBC_2.17\0GLIBC_2.38" }) },
+    ),
   });
   const { status, stderr } = build(project, ["--no-zip", "--arch", "arm64", "--package", "a", "--package", "b"]);
   assert.equal(status, 0, stderr);
@@ -246,11 +283,20 @@ test("only native code for Linux with glibc is packed, what was published before
     stderr,
     /^build\.sh: warning: \S.*\/node_modules\/b\/build\/Release\/b\.node needs glibc 2\.38, and Amazon Linux 2023 has 2\.34\n$/,
   );
-  assert.deepEqual(addonsIn(join(project, "dist/arm64/node_modules")), ["a/prebuilds/linux-arm64/a.glibc.node", "b/build/Release/b.node"]);
+  assert.deepEqual(addonsIn(join(project, "dist/arm64/node_modules")), [
+    "a/prebuilds/linux-arm64/a.glibc.node",
+    "b/build/Release/b.node",
+  ]);
 });
 
 for (const [kind, args, files, expectedStatus, complaint] of [
-  ["that is not installed", ["--package", "a"], {}, 1, /^build\.sh: --package a is not installed in \/.*: npm install a\n$/],
+  [
+    "that is not installed",
+    ["--package", "a"],
+    {},
+    1,
+    /^build\.sh: --package a is not installed in \/.*: npm install a\n$/,
+  ],
   [
     "whose dependency is not installed",
     ["--package", "a"],
@@ -259,7 +305,13 @@ for (const [kind, args, files, expectedStatus, complaint] of [
     /^build\.sh: --package: b, which a needs, is not installed: npm install\n$/,
   ],
   ["with a version", ["--package", "a@1.0.0"], {}, 2, /^build\.sh: --package a@1\.0\.0 is no name of a package: /],
-  ["with a path", ["--package=./node_modules/a"], {}, 2, /^build\.sh: --package \.\/node_modules\/a is no name of a package: /],
+  [
+    "with a path",
+    ["--package=./node_modules/a"],
+    {},
+    2,
+    /^build\.sh: --package \.\/node_modules\/a is no name of a package: /,
+  ],
   ["without a name", ["--package", ""], {}, 2, /^build\.sh: --package needs a value \(/],
   [
     "that was compiled on another machine",
@@ -273,7 +325,11 @@ for (const [kind, args, files, expectedStatus, complaint] of [
     ["--arch", "arm64", "--package", "a"],
     {
       ...packageFiles("node_modules/a", { optionalDependencies: { "a-linux-x64": "1.0.0" } }),
-      ...packageFiles("node_modules/a-linux-x64", { os: ["linux"], cpu: ["x64"] }, { "a.node": addon(machines.x86_64) }),
+      ...packageFiles(
+        "node_modules/a-linux-x64",
+        { os: ["linux"], cpu: ["x64"] },
+        { "a.node": addon(machines.x86_64) },
+      ),
     },
     1,
     /^build\.sh: --package a: a 1\.0\.0 has no binary for arm64 with glibc: /,
@@ -310,7 +366,11 @@ test("native code that goes into a bundle is named once, with the option that is
 });
 
 for (const [kind, args, files] of [
-  ["a package that is not where the executable runs", ["--package", "a"], packageFiles("node_modules/a", {}, { "index.js": "" })],
+  [
+    "a package that is not where the executable runs",
+    ["--package", "a"],
+    packageFiles("node_modules/a", {}, { "index.js": "" }),
+  ],
   ["what --external leaves out", ["--", "--external", "a"], {}],
 ] as const) {
   test(`${kind} is an initialization error that names it`, async () => {
@@ -319,11 +379,15 @@ for (const [kind, args, files] of [
       ...files,
     });
     const PATH = [bunDirectory, process.env.PATH].join(delimiter);
-    const built = spawnSync(join(project, "build.sh"), ["src/handler.ts", "--no-zip", "--arch", architecture, ...args], {
-      cwd: project,
-      encoding: "utf8",
-      env: { ...process.env, PATH },
-    });
+    const built = spawnSync(
+      join(project, "build.sh"),
+      ["src/handler.ts", "--no-zip", "--arch", architecture, ...args],
+      {
+        cwd: project,
+        encoding: "utf8",
+        env: { ...process.env, PATH },
+      },
+    );
     assert.equal(built.status, 0, built.stderr);
     const bootstrap = join(project, "dist", architecture, "bootstrap"); // run in the current directory of the tests
     await using sandbox = await Sandbox.start(bootstrap);

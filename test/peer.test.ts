@@ -64,7 +64,10 @@ test("a connection that closes twice before the response ends the process", asyn
   for (let attempt = 0; attempt < 2; attempt++) (await sandbox.api.request("GET", "/invocation/next")).connection.end();
   const { status, stderr } = await sandbox.exited;
   assert.equal(status, 1);
-  assert.match(stderr, /\tFATAL\t127\.0\.0\.1:\d+ twice closed the connection instead of answering GET \S+\/invocation\/next\n$/);
+  assert.match(
+    stderr,
+    /\tFATAL\t127\.0\.0\.1:\d+ twice closed the connection instead of answering GET \S+\/invocation\/next\n$/,
+  );
   assert.equal(sandbox.api.unexpected, 0);
 });
 
@@ -110,11 +113,15 @@ test("a server that accepts a reply and never answers it ends the process after 
     await using sandbox = await Sandbox.start("echo");
     const next = await sandbox.api.request("GET", "/invocation/next");
     await next.send(event1);
-    for (let time = 1; time < times; time++) (await sandbox.api.request("POST", "/invocation/1/response")).connection.reset();
+    for (let time = 1; time < times; time++)
+      (await sandbox.api.request("POST", "/invocation/1/response")).connection.reset();
     await sandbox.api.request("POST", "/invocation/1/response");
     const { status, stderr } = await sandbox.exited;
     assert.equal(status, 1);
-    assert.match(stderr, /^\S+\t\tFATAL\t127\.0\.0\.1:\d+ has not answered POST \S+\/invocation\/1\/response within 30000 ms\n$/);
+    assert.match(
+      stderr,
+      /^\S+\t\tFATAL\t127\.0\.0\.1:\d+ has not answered POST \S+\/invocation\/1\/response within 30000 ms\n$/,
+    );
     assert.equal(sandbox.api.unexpected, 0);
   }
 
@@ -132,7 +139,13 @@ test("an answer that the end of the connection ends, before all of a reply is se
   const { stderr } = await sandbox.stop();
   assert.deepEqual(
     logEvents(stderr).map(({ requestId, level, message }) => [requestId, level, message]),
-    [["1", "ERROR", "the reply was cut, since the connection broke before all of it was sent, though it was answered 202"]],
+    [
+      [
+        "1",
+        "ERROR",
+        "the reply was cut, since the connection broke before all of it was sent, though it was answered 202",
+      ],
+    ],
   );
 });
 

@@ -49,7 +49,9 @@ test("the contents name every section in its order, and every link within the RE
   for (const link of links) assert.ok([...sections, ...anchors].includes(link), link);
 });
 
-const batch = JSON.stringify({ Records: [1, -1, 2].map((id, index) => ({ messageId: "abc"[index], body: JSON.stringify({ id }) })) });
+const batch = JSON.stringify({
+  Records: [1, -1, 2].map((id, index) => ({ messageId: "abc"[index], body: JSON.stringify({ id }) })),
+});
 
 test("every snippet serves the event that its text or its types name", () => {
   for (const [file, event, reply] of [
@@ -110,8 +112,17 @@ test("the secret is asked for as the extension wants it, and what it answers oth
     },
   });
   async function ask(token: string): Promise<string[]> {
-    const env = { PATH: path(), AWS_SESSION_TOKEN: token, PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: String(extension.port) };
-    const { stdout, stderr } = Bun.spawn(["bun", "secret.ts", "{}"], { cwd: directory, env, stdout: "pipe", stderr: "pipe" });
+    const env = {
+      PATH: path(),
+      AWS_SESSION_TOKEN: token,
+      PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: String(extension.port),
+    };
+    const { stdout, stderr } = Bun.spawn(["bun", "secret.ts", "{}"], {
+      cwd: directory,
+      env,
+      stdout: "pipe",
+      stderr: "pipe",
+    });
     return Promise.all([stdout.text(), stderr.text()]);
   }
   assert.deepEqual(await ask("token"), ['"The password has 8 characters."', ""]);

@@ -33,14 +33,19 @@ export function createProject() {
     writeFileSync(join(directory, named ?? numbered()), text);
   }
   mkdirSync(bin);
-  for (const name of standIns) writeFileSync(join(bin, name), `#!/bin/sh\nprintf "%s\\n" "${name} $*" >>'${log}'\n`, { mode: 0o755 });
+  for (const name of standIns)
+    writeFileSync(join(bin, name), `#!/bin/sh\nprintf "%s\\n" "${name} $*" >>'${log}'\n`, { mode: 0o755 });
   const path = (...more: string[]) => [...more, bin, join(root, "node_modules/.bin"), process.env.PATH].join(delimiter);
   return {
     directory,
     path,
     /** Runs a command of the README, with more directories in front of the PATH where given. */
     sh: (command: string, ...more: string[]) =>
-      spawnSync("sh", ["-c", command], { cwd: directory, encoding: "utf8", env: { ...process.env, PATH: path(...more) } }),
+      spawnSync("sh", ["-c", command], {
+        cwd: directory,
+        encoding: "utf8",
+        env: { ...process.env, PATH: path(...more) },
+      }),
     /** How the stand-ins were called, a line each. */
     calls: () => (existsSync(log) ? readFileSync(log, "utf8").trimEnd().split("\n") : []),
   };

@@ -81,7 +81,10 @@ for (const way of ways.slice(1)) {
         continue;
       }
       const text = answer.body.toString().replace(/^first/, "");
-      assert.ok(text === "x".repeat(100) || errorTypeOf(answer) === "Runtime.MarshalError", `after ${turns}: ${answer.raw}`);
+      assert.ok(
+        text === "x".repeat(100) || errorTypeOf(answer) === "Runtime.MarshalError",
+        `after ${turns}: ${answer.raw}`,
+      );
       await answer.send(accepted);
     }
     await sandbox.stop();

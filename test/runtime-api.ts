@@ -68,7 +68,8 @@ export class Connection {
   async send(...pieces: (string | Uint8Array)[]): Promise<void> {
     for (const [index, piece] of pieces.entries()) {
       if (index > 0) await sleep(2);
-      if (this.socket.writable && !this.socket.write(piece)) await Promise.race([once(this.socket, "drain"), this.closed]);
+      if (this.socket.writable && !this.socket.write(piece))
+        await Promise.race([once(this.socket, "drain"), this.closed]);
     }
   }
 
@@ -208,7 +209,11 @@ export class RuntimeApi implements AsyncDisposable {
   /** The next request, on whatever connection; it has to be this one. */
   async request(method: "GET" | "POST", path: string): Promise<ReceivedRequest> {
     const request = await this.runtimeRequests.shift();
-    assert.equal(`${request.method} ${request.target}`, `${method} ${basePath}${path}`, request.body.subarray(0, 2000).toString());
+    assert.equal(
+      `${request.method} ${request.target}`,
+      `${method} ${basePath}${path}`,
+      request.body.subarray(0, 2000).toString(),
+    );
     return request;
   }
 
@@ -280,7 +285,10 @@ export interface EventParts {
 }
 
 /** The header fields of an event as the service sends them. */
-export function eventHeaders({ id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd", headers = {} }: EventParts): Record<string, string> {
+export function eventHeaders({
+  id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+  headers = {},
+}: EventParts): Record<string, string> {
   const fields: Record<string, string | undefined> = {
     "Lambda-Runtime-Aws-Request-Id": id,
     "Lambda-Runtime-Deadline-Ms": String(Date.now() + 30_000),
@@ -288,7 +296,9 @@ export function eventHeaders({ id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd", head
     "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1",
     ...headers,
   };
-  return Object.fromEntries(Object.entries(fields).filter((field): field is [string, string] => field[1] !== undefined));
+  return Object.fromEntries(
+    Object.entries(fields).filter((field): field is [string, string] => field[1] !== undefined),
+  );
 }
 
 /** An event with a Content-Length. */
@@ -299,7 +309,11 @@ export function event(parts: EventParts = {}): Buffer {
 
 /** An event as the service sends a large one: chunked, here in chunks of a size of one's choice. */
 export function chunkedEvent(parts: EventParts = {}, chunkSize = Infinity): Buffer {
-  return response(200, { ...eventHeaders(parts), "Transfer-Encoding": "chunked" }, chunks(Buffer.from(parts.body ?? "{}"), chunkSize));
+  return response(
+    200,
+    { ...eventHeaders(parts), "Transfer-Encoding": "chunked" },
+    chunks(Buffer.from(parts.body ?? "{}"), chunkSize),
+  );
 }
 
 export function chunks(body: Uint8Array, chunkSize: number): Buffer {

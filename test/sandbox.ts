@@ -56,7 +56,10 @@ export class Sandbox implements AsyncDisposable {
   static async start(name: string, env: Record<string, string> = {}, api?: RuntimeApi): Promise<Sandbox> {
     const emulator = api ?? (await RuntimeApi.start());
     const sandbox = new Sandbox(emulator, spawn(name, [], { AWS_LAMBDA_RUNTIME_API: emulator.address, ...env }));
-    if (!api) void sandbox.exited.then(({ status, stderr }) => emulator.abandon(new Error(`${name} has ended with ${status}: ${stderr}`)));
+    if (!api)
+      void sandbox.exited.then(({ status, stderr }) =>
+        emulator.abandon(new Error(`${name} has ended with ${status}: ${stderr}`)),
+      );
     return sandbox;
   }
 
@@ -65,7 +68,10 @@ export class Sandbox implements AsyncDisposable {
     const id = parts.id ?? "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
     const next = await this.api.request("GET", "/invocation/next");
     await next.send(parts.raw ?? event(parts));
-    const answer = await this.api.request("POST", `/invocation/${encodeURIComponent(id)}/${parts.expect ?? "response"}`);
+    const answer = await this.api.request(
+      "POST",
+      `/invocation/${encodeURIComponent(id)}/${parts.expect ?? "response"}`,
+    );
     await answer.send(accepted);
     return answer;
   }

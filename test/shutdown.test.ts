@@ -10,7 +10,9 @@ async function register(way: string): Promise<Sandbox> {
   const registration = await sandbox.api.extensionRequest("POST", "/register");
   assert.equal(registration.headers.get("lambda-extension-name"), "bunstrap");
   assert.equal(registration.body.toString(), '{"events":[]}');
-  await registration.send(response(200, { "Lambda-Extension-Identifier": "the-identifier", "Content-Length": "2" }, "{}"));
+  await registration.send(
+    response(200, { "Lambda-Extension-Identifier": "the-identifier", "Content-Length": "2" }, "{}"),
+  );
   const next = await sandbox.api.extensionRequest("GET", "/event/next");
   assert.equal(next.headers.get("lambda-extension-identifier"), "the-identifier");
   return sandbox;
@@ -68,11 +70,13 @@ test("the extension is registered before the first event is asked for", async ()
 for (const [kind, fails] of [
   [
     "is refused",
-    (sandbox: Sandbox) => sandbox.api.extensionRequest("POST", "/register").then((request) => request.send(answer(403, "too many"))),
+    (sandbox: Sandbox) =>
+      sandbox.api.extensionRequest("POST", "/register").then((request) => request.send(answer(403, "too many"))),
   ],
   [
     "has no identifier",
-    (sandbox: Sandbox) => sandbox.api.extensionRequest("POST", "/register").then((request) => request.send(answer(200))),
+    (sandbox: Sandbox) =>
+      sandbox.api.extensionRequest("POST", "/register").then((request) => request.send(answer(200))),
   ],
   ["is not answered for 1 s", (sandbox: Sandbox) => sandbox.api.extensionRequest("POST", "/register")],
   [
@@ -87,7 +91,10 @@ for (const [kind, fails] of [
     await fails(sandbox);
     assert.equal((await sandbox.invoke({ body: "1" })).body.toString(), "1");
     const { stderr } = await sandbox.stop();
-    assert.match(stderr, /^\S+\t\tERROR\tonShutdown will not be called, since the extension was not registered: [^\n]+\n$/);
+    assert.match(
+      stderr,
+      /^\S+\t\tERROR\tonShutdown will not be called, since the extension was not registered: [^\n]+\n$/,
+    );
   });
 }
 

@@ -18,7 +18,8 @@ async function servesTheNext(sandbox: Sandbox): Promise<string> {
   return (await sandbox.stop()).stderr;
 }
 
-const trailerOf = (request: ReceivedRequest, name: string) => new RegExp(`^${name}: (.*)\r\n`, "m").exec(request.trailers)?.[1];
+const trailerOf = (request: ReceivedRequest, name: string) =>
+  new RegExp(`^${name}: (.*)\r\n`, "m").exec(request.trailers)?.[1];
 
 test("a stream is a chunked POST with the streaming response mode, and the trailers announced", async () => {
   await using sandbox = await ask("numbers", 2);
@@ -91,7 +92,9 @@ for (const [name, type, errorType] of [
     assert.ok(
       reply.raw
         .toString()
-        .endsWith(`2\r\n2\n\r\n0\r\nLambda-Runtime-Function-Error-Type: ${type}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n\r\n`),
+        .endsWith(
+          `2\r\n2\n\r\n0\r\nLambda-Runtime-Function-Error-Type: ${type}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n\r\n`,
+        ),
     );
     const report = JSON.parse(Buffer.from(body, "base64").toString());
     assert.equal(report.errorType, errorType);
@@ -99,7 +102,10 @@ for (const [name, type, errorType] of [
     await reply.send(accepted);
     const stderr = await servesTheNext(sandbox);
     assert.match(stderr, new RegExp(`^\\S+\\t1\\tERROR\\t${errorType}: `));
-    assert.match(stderr, /\n\S+\t1\tERROR\tthe streamed reply was cut, since the handler failed after its first byte was sent\n$/);
+    assert.match(
+      stderr,
+      /\n\S+\t1\tERROR\tthe streamed reply was cut, since the handler failed after its first byte was sent\n$/,
+    );
   });
 }
 
@@ -141,7 +147,10 @@ for (const method of ["end", "reset"] as const) {
       logEvents(stdout).map(({ message }) => message),
       ["finally", "finally"],
     );
-    assert.match(stderr, /^\S+\t1\tERROR\tthe streamed reply was cut, since the connection broke after its first chunk was sent\n$/);
+    assert.match(
+      stderr,
+      /^\S+\t1\tERROR\tthe streamed reply was cut, since the connection broke after its first chunk was sent\n$/,
+    );
   });
 }
 
@@ -174,7 +183,10 @@ test("what a stream throws after it was refused is logged", async () => {
   await Bun.sleep(150);
   await next.send(answer(410));
   const { stderr } = await sandbox.exited;
-  assert.match(stderr, /^\S+\t1\tERROR\tthe streamed reply came after [^\n]*\n\S+\t1\tERROR\tRangeError: after it was refused\r[^\n]*\n$/);
+  assert.match(
+    stderr,
+    /^\S+\t1\tERROR\tthe streamed reply came after [^\n]*\n\S+\t1\tERROR\tRangeError: after it was refused\r[^\n]*\n$/,
+  );
 });
 
 test("a stream that was refused while it waited does not hide that the next handler can never settle", async () => {

@@ -11,8 +11,24 @@ import type {
   SQSHandler,
 } from "aws-lambda";
 import { Hono } from "hono";
-import { getConnInfo, type ApiGatewayRequestContextV2, type LambdaContext as HonoContext, type LambdaEvent } from "hono/aws-lambda";
-import { header, http, json, run, type Bytes, type Context, type RawHandler, type Reply, type Streamed, type WebEnv } from "../runtime.ts";
+import {
+  getConnInfo,
+  type ApiGatewayRequestContextV2,
+  type LambdaContext as HonoContext,
+  type LambdaEvent,
+} from "hono/aws-lambda";
+import {
+  header,
+  http,
+  json,
+  run,
+  type Bytes,
+  type Context,
+  type RawHandler,
+  type Reply,
+  type Streamed,
+  type WebEnv,
+} from "../runtime.ts";
 
 // A handler that is typed with @types/aws-lambda is accepted unchanged.
 declare const handler: Handler<APIGatewayProxyEventV2, { statusCode: number }>;
@@ -30,7 +46,9 @@ context satisfies LambdaContext;
 // Event and result are inferred, or given.
 run(json((event: { id: number }) => event.id));
 run(
-  json(async (event: { id: number }, { signal }) => fetch(`http://127.0.0.1/${event.id}`, { signal }).then((response) => response.json())),
+  json(async (event: { id: number }, { signal }) =>
+    fetch(`http://127.0.0.1/${event.id}`, { signal }).then((response) => response.json()),
+  ),
 );
 run(json<{ id: number }, string>((event) => String(event.id)));
 // @ts-expect-error: the result is a string
@@ -42,11 +60,17 @@ run(json((_event, context) => context.nothing));
 const app = new Hono();
 run(http(app.fetch));
 run(http(() => new Response("text")));
-run(http(async (request, { event, context }) => Response.json([request.url, context.awsRequestId, typeof event]), { streaming: true }));
+run(
+  http(async (request, { event, context }) => Response.json([request.url, context.awsRequestId, typeof event]), {
+    streaming: true,
+  }),
+);
 run(http((_request, { event }: WebEnv<LambdaFunctionURLEvent>) => new Response(event.requestContext.http.sourceIp)));
 run(http<APIGatewayProxyEvent>((_request, { requestContext }) => new Response(requestContext.identity.sourceIp)));
 run(
-  http<APIGatewayProxyEventV2WithJWTAuthorizer>((_request, { requestContext }) => Response.json(requestContext.authorizer.jwt.claims.sub)),
+  http<APIGatewayProxyEventV2WithJWTAuthorizer>((_request, { requestContext }) =>
+    Response.json(requestContext.authorizer.jwt.claims.sub),
+  ),
 );
 run(http<ALBEvent>((_request, { requestContext }) => new Response(requestContext.elb.targetGroupArn)));
 run(
@@ -63,9 +87,17 @@ run(http((_request, { nothing }) => new Response(nothing)));
 // What http gives fits what Hono's own adapter for Lambda gives, by Hono's types and by those of runtime.ts.
 type LambdaBindings = { event: LambdaEvent; lambdaContext: HonoContext; requestContext: ApiGatewayRequestContextV2 };
 const bound = new Hono<{ Bindings: LambdaBindings }>();
-bound.get("/", (c) => c.json([getConnInfo(c).remote.address, c.env.lambdaContext.awsRequestId, c.env.requestContext.http.sourceIp]));
+bound.get("/", (c) =>
+  c.json([getConnInfo(c).remote.address, c.env.lambdaContext.awsRequestId, c.env.requestContext.http.sourceIp]),
+);
 run(http(bound.fetch));
-run(http(new Hono<{ Bindings: WebEnv<APIGatewayProxyEventV2> }>().get("/", (c) => c.text(c.env.event.requestContext.http.sourceIp)).fetch));
+run(
+  http(
+    new Hono<{ Bindings: WebEnv<APIGatewayProxyEventV2> }>().get("/", (c) =>
+      c.text(c.env.event.requestContext.http.sourceIp),
+    ).fetch,
+  ),
+);
 declare const env: WebEnv<LambdaEvent>;
 env satisfies { event: LambdaEvent; lambdaContext: HonoContext };
 // @ts-expect-error: a Response is wanted

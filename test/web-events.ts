@@ -81,7 +81,11 @@ export function httpApi(request: WebRequest): WebEvent {
 /** https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html (version 1.0) */
 export function restApi(request: WebRequest): WebEvent {
   const { method = "GET", path = "/", query, headers = [], cookies } = request;
-  const fields: [string, string][] = [...common, ...headers, ...(cookies ? [["Cookie", cookies.join("; ")] as [string, string]] : [])];
+  const fields: [string, string][] = [
+    ...common,
+    ...headers,
+    ...(cookies ? [["Cookie", cookies.join("; ")] as [string, string]] : []),
+  ];
   return {
     resource: "/{proxy+}",
     path,
@@ -111,9 +115,15 @@ export function restApi(request: WebRequest): WebEvent {
 /** https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html */
 export function alb(request: WebRequest): WebEvent {
   const { method = "GET", path = "/", query, headers = [], cookies } = request;
-  const fields: [string, string][] = [...common, ...headers, ...(cookies ? [["cookie", cookies.join("; ")] as [string, string]] : [])];
+  const fields: [string, string][] = [
+    ...common,
+    ...headers,
+    ...(cookies ? [["cookie", cookies.join("; ")] as [string, string]] : []),
+  ];
   return {
-    requestContext: { elb: { targetGroupArn: "arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/lambda/0" } },
+    requestContext: {
+      elb: { targetGroupArn: "arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/lambda/0" },
+    },
     httpMethod: method,
     path,
     queryStringParameters: Object.fromEntries(encoded(query)),
@@ -126,14 +136,22 @@ export function alb(request: WebRequest): WebEvent {
 export function albMultiValue(request: WebRequest): WebEvent {
   const { query, headers = [], cookies } = request;
   const { headers: _, queryStringParameters: __, ...rest } = alb(request);
-  const fields: [string, string][] = [...common, ...headers, ...(cookies ? [["cookie", cookies.join("; ")] as [string, string]] : [])];
+  const fields: [string, string][] = [
+    ...common,
+    ...headers,
+    ...(cookies ? [["cookie", cookies.join("; ")] as [string, string]] : []),
+  ];
   return { ...rest, multiValueHeaders: grouped(fields), multiValueQueryStringParameters: grouped(encoded(query)) };
 }
 
 /** https://docs.aws.amazon.com/vpc-lattice/latest/ug/lambda-functions.html (version 2.0); the path of a real one has the query. */
 export function lattice(request: WebRequest): WebEvent {
   const { method = "GET", path = "/", query = [], headers = [], cookies } = request;
-  const fields: [string, string][] = [...common, ...headers, ...(cookies ? [["cookie", cookies.join("; ")] as [string, string]] : [])];
+  const fields: [string, string][] = [
+    ...common,
+    ...headers,
+    ...(cookies ? [["cookie", cookies.join("; ")] as [string, string]] : []),
+  ];
   const search = encoded(query)
     .map((pair) => pair.join("="))
     .join("&");

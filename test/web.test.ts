@@ -22,7 +22,10 @@ async function result(sandbox: Sandbox, webEvent: WebEvent) {
 }
 
 /** What the handler saw of the request. */
-async function seen(sandbox: Sandbox, webEvent: WebEvent): Promise<Seen & { header(name: string): string | undefined }> {
+async function seen(
+  sandbox: Sandbox,
+  webEvent: WebEvent,
+): Promise<Seen & { header(name: string): string | undefined }> {
   const { statusCode, body } = await result(sandbox, webEvent);
   assert.equal(statusCode, 200, body);
   const request: Seen = JSON.parse(body);
@@ -75,7 +78,10 @@ test("scheme and host are those of the event", async () => {
   await using sandbox = await Sandbox.start("web");
   const withHeaders = async (make: typeof alb, headers: Record<string, string>) =>
     (await seen(sandbox, { ...make({ path: "/p" }), headers })).url;
-  assert.equal(await withHeaders(alb, { host: "internal.example:8080", "x-forwarded-proto": "http" }), "http://internal.example:8080/p");
+  assert.equal(
+    await withHeaders(alb, { host: "internal.example:8080", "x-forwarded-proto": "http" }),
+    "http://internal.example:8080/p",
+  );
   assert.equal(await withHeaders(functionUrl, {}), "https://id.lambda-url.us-west-2.on.aws/p");
 });
 
@@ -87,7 +93,10 @@ test("of VPC Lattice the query is that of the path, and without one the paramete
     queryStringParameters: { x: ["+", ""], y: ["?"] },
   });
   assert.equal(url, "https://example.com/a%20b?x=%2B&y=?&x");
-  const documented = await seen(sandbox, { ...lattice({ path: "/" }), queryStringParameters: { x: ["a b", "&"], y: ["=#"] } });
+  const documented = await seen(sandbox, {
+    ...lattice({ path: "/" }),
+    queryStringParameters: { x: ["a b", "&"], y: ["=#"] },
+  });
   assert.equal(documented.url, "https://example.com/?x=a%20b&x=%26&y=%3D%23");
 });
 
@@ -142,8 +151,16 @@ test("a body comes in as text or out of base64, bit by bit, and not at all with 
   const everyByte = Buffer.from(Uint8Array.from({ length: 256 }, (_, byte) => byte));
   await using sandbox = await Sandbox.start("web");
   for (const [kind, make] of Object.entries(kinds)) {
-    assert.equal((await seen(sandbox, make({ method: "POST", body: "grün" }))).body, Buffer.from("grün").toString("latin1"), kind);
-    assert.equal((await seen(sandbox, make({ method: "PUT", body: everyByte }))).body, everyByte.toString("latin1"), kind);
+    assert.equal(
+      (await seen(sandbox, make({ method: "POST", body: "grün" }))).body,
+      Buffer.from("grün").toString("latin1"),
+      kind,
+    );
+    assert.equal(
+      (await seen(sandbox, make({ method: "PUT", body: everyByte }))).body,
+      everyByte.toString("latin1"),
+      kind,
+    );
     assert.equal((await seen(sandbox, make({ method: "POST" }))).body, "", kind);
     assert.equal((await seen(sandbox, make({ method: "GET", body: "ignored" }))).body, "", kind);
   }
@@ -159,8 +176,15 @@ test("a response goes out with status, header fields and cookies in the shape of
   assert.deepEqual(await result(sandbox, functionUrl({ path })), { ...rest, headers, cookies });
   assert.deepEqual(await result(sandbox, httpApi({ path })), { ...rest, headers, cookies });
   assert.deepEqual(await result(sandbox, restApi({ path })), { ...rest, multiValueHeaders });
-  assert.deepEqual(await result(sandbox, albMultiValue({ path })), { ...rest, statusDescription: "200", multiValueHeaders });
-  assert.deepEqual(await result(sandbox, lattice({ path })), { ...rest, headers: { ...headers, "set-cookie": cookies } });
+  assert.deepEqual(await result(sandbox, albMultiValue({ path })), {
+    ...rest,
+    statusDescription: "200",
+    multiValueHeaders,
+  });
+  assert.deepEqual(await result(sandbox, lattice({ path })), {
+    ...rest,
+    headers: { ...headers, "set-cookie": cookies },
+  });
   assert.deepEqual(await result(sandbox, alb({ path })), {
     ...rest,
     statusDescription: "200",
@@ -247,14 +271,26 @@ const refused = (received: string) =>
   `or VPC Lattice (version 2.0), and got ${received}`;
 const url = functionUrl({ path: "/p" });
 const domain = "https://id.lambda-url.us-west-2.on.aws";
-const withMethod = (method: unknown, body?: string) => ({ ...url, ...(body ? { body } : {}), requestContext: { http: { method } } });
+const withMethod = (method: unknown, body?: string) => ({
+  ...url,
+  ...(body ? { body } : {}),
+  requestContext: { http: { method } },
+});
 const withHeaders = (headers: unknown) => ({ ...url, headers });
 
 /** What a client may send, and what whoever may invoke the function can make up: what the handler sees, or the error. */
 const hostile: [name: string, event: unknown, seen: Partial<Seen> | { error: string }][] = [
   // Paths
-  ["a # that was %23", { ...url, rawPath: "/orders#", rawQueryString: "x=1" }, { url: "https://example.com/orders%23?x=1" }],
-  ["a ? that was %3F", { ...url, rawPath: "/orders?admin", rawQueryString: "x=1" }, { url: "https://example.com/orders%3Fadmin?x=1" }],
+  [
+    "a # that was %23",
+    { ...url, rawPath: "/orders#", rawQueryString: "x=1" },
+    { url: "https://example.com/orders%23?x=1" },
+  ],
+  [
+    "a ? that was %3F",
+    { ...url, rawPath: "/orders?admin", rawQueryString: "x=1" },
+    { url: "https://example.com/orders%3Fadmin?x=1" },
+  ],
   ["a \\ that was %5C", { ...url, rawPath: "/public\\..\\admin" }, { url: "https://example.com/public%5C..%5Cadmin" }],
   ["white space that a URL drops", { ...url, rawPath: "/a\tb\n " }, { url: "https://example.com/a%09b%0A%20" }],
   ["what is still encoded", { ...url, rawPath: "/%2F%3f%23%25" }, { url: "https://example.com/%2F%3f%23%25" }],
@@ -265,9 +301,21 @@ const hostile: [name: string, event: unknown, seen: Partial<Seen> | { error: str
   ["a path that would be a port", { ...url, rawPath: ":80/" }, { url: "https://example.com/:80/" }],
   ["a path of two slashes", { ...url, rawPath: "//evil.com/x" }, { url: "https://example.com//evil.com/x" }],
   ["an empty path", { ...url, rawPath: "" }, { url: "https://example.com/" }],
-  ["a # in the path of a REST API", { ...restApi({ path: "/p" }), path: "p?#" }, { url: "https://example.com/p%3F%23" }],
-  ["a # in the path of a load balancer", { ...alb({ path: "/p" }), path: "p?#" }, { url: "https://example.com/p%3F%23" }],
-  ["a # in the path of VPC Lattice", { ...lattice({ path: "/p" }), path: "p#?#" }, { url: "https://example.com/p%23?%23" }],
+  [
+    "a # in the path of a REST API",
+    { ...restApi({ path: "/p" }), path: "p?#" },
+    { url: "https://example.com/p%3F%23" },
+  ],
+  [
+    "a # in the path of a load balancer",
+    { ...alb({ path: "/p" }), path: "p?#" },
+    { url: "https://example.com/p%3F%23" },
+  ],
+  [
+    "a # in the path of VPC Lattice",
+    { ...lattice({ path: "/p" }), path: "p#?#" },
+    { url: "https://example.com/p%23?%23" },
+  ],
   ["no path", { ...url, rawPath: undefined }, { error: "its path is undefined, not a string" }],
   // Queries
   ["a # in the query", { ...url, rawQueryString: "a=#b&c=1 " }, { url: "https://example.com/p?a=%23b&c=1%20" }],
@@ -282,15 +330,36 @@ const hostile: [name: string, event: unknown, seen: Partial<Seen> | { error: str
     { url: "https://example.com/p?a=%23b" },
   ],
   // Hosts
-  ...["a.com/admin?", "a.com#", "user@evil.com", "", "example.com:99999", "256.1.1.1", "[:::]", "xn--", "a.com, b.com", "a b"].map(
-    (host): (typeof hostile)[number] => [`the Host ${JSON.stringify(host)}`, withHeaders({ host }), { url: `${domain}/p` }],
-  ),
+  ...[
+    "a.com/admin?",
+    "a.com#",
+    "user@evil.com",
+    "",
+    "example.com:99999",
+    "256.1.1.1",
+    "[:::]",
+    "xn--",
+    "a.com, b.com",
+    "a b",
+  ].map((host): (typeof hostile)[number] => [
+    `the Host ${JSON.stringify(host)}`,
+    withHeaders({ host }),
+    { url: `${domain}/p` },
+  ]),
   ["a Host that is an IPv6 address", withHeaders({ host: "[::1]:8080" }), { url: "https://[::1]:8080/p" }],
-  ["a scheme of the client's", withHeaders({ host: "a.com", "x-forwarded-proto": "https,http" }), { url: "https://a.com/p" }],
+  [
+    "a scheme of the client's",
+    withHeaders({ host: "a.com", "x-forwarded-proto": "https,http" }),
+    { url: "https://a.com/p" },
+  ],
   ["no host at all", { ...alb({ path: "/p" }), headers: null }, { url: "https://localhost/p" }],
   // Methods
   ...["BREW", "VIEW", "TRACK", "get", "Delete", "patch", "constructor", "M-SEARCH", "A!#$%&'*+.^_`|~9"].map(
-    (method): (typeof hostile)[number] => [`the method ${method}`, withMethod(method, "text"), { method, body: "text" }],
+    (method): (typeof hostile)[number] => [
+      `the method ${method}`,
+      withMethod(method, "text"),
+      { method, body: "text" },
+    ],
   ),
   ...["F OO", "", "GÉT", "GET\n", null, undefined, 1].map((method): (typeof hostile)[number] => [
     `the method ${JSON.stringify(method)}`,
@@ -298,7 +367,11 @@ const hostile: [name: string, event: unknown, seen: Partial<Seen> | { error: str
     { error: `its method is ${JSON.stringify(method)}, not a token` },
   ]),
   // Header fields and cookies
-  ["a field that is named __proto__", JSON.stringify(url).replace('"host"', '"__proto__":"1","host"'), { url: "https://example.com/p" }],
+  [
+    "a field that is named __proto__",
+    JSON.stringify(url).replace('"host"', '"__proto__":"1","host"'),
+    { url: "https://example.com/p" },
+  ],
   [
     "cookies in fields of their own",
     { ...albMultiValue({ path: "/p" }), multiValueHeaders: { cookie: ["a=1", "b=2"] } },
@@ -319,13 +392,21 @@ const hostile: [name: string, event: unknown, seen: Partial<Seen> | { error: str
   ["a line feed in a value", withHeaders({ a: "x\ny" }), { error: "Header 'a' has invalid value: 'x\ny'" }],
   ["cookies that are no list", { ...url, cookies: 1 }, { url: "https://example.com/p" }],
   // Bodies
-  ["a body that is no string", { ...withMethod("POST"), body: { a: 1 } }, { error: "its body is object, not a string" }],
+  [
+    "a body that is no string",
+    { ...withMethod("POST"), body: { a: 1 } },
+    { error: "its body is object, not a string" },
+  ],
   ["a body that is no base64", { ...withMethod("POST"), body: "%", isBase64Encoded: true }, { error: "" }],
   // Other events
   ["the event of a queue", { Records: [] }, { error: refused("an object with Records") }],
   ["an empty object", {}, { error: refused("an object with no members") }],
   ["an empty requestContext", { requestContext: {} }, { error: refused("an object with requestContext") }],
-  ["a requestContext that is none", { requestContext: 1, rawPath: "/" }, { error: refused("an object with requestContext, rawPath") }],
+  [
+    "a requestContext that is none",
+    { requestContext: 1, rawPath: "/" },
+    { error: refused("an object with requestContext, rawPath") },
+  ],
   [
     "a WebSocket's event",
     { requestContext: { connectionId: "id", eventType: "MESSAGE" }, body: "text" },
@@ -353,7 +434,8 @@ test("a hostile event makes the request that it is, or a Runtime.UnmarshalError,
     const answer = JSON.parse(posted.body.toString());
     if ("error" in expected) {
       const start = `the event is not a web request: ${expected.error}`;
-      if (answer.errorType !== "Runtime.UnmarshalError" || !answer.errorMessage.startsWith(start)) wrong.push([name, answer]);
+      if (answer.errorType !== "Runtime.UnmarshalError" || !answer.errorMessage.startsWith(start))
+        wrong.push([name, answer]);
     } else {
       const request: Seen = answer.statusCode === 200 ? JSON.parse(answer.body) : answer;
       const relevant = Object.fromEntries(Object.keys(expected).map((key) => [key, request[key as keyof Seen]]));
@@ -381,7 +463,11 @@ for (const mode of ["buffered", "streaming"]) {
       ["/used", "TypeError", used],
       ["/locked", "TypeError", used],
       ["/partly-read", "TypeError", used],
-      ["/error", "Runtime.MarshalError", "fetch has returned a Response of status 0 (Response.error), not of 200 to 599"],
+      [
+        "/error",
+        "Runtime.MarshalError",
+        "fetch has returned a Response of status 0 (Response.error), not of 200 to 599",
+      ],
       ["/101", "Runtime.MarshalError", "fetch has returned a Response of status 101, not of 200 to 599"],
       ["/600", "Runtime.MarshalError", "fetch has returned a Response of status 600, not of 200 to 599"],
     ] as const) {
@@ -417,7 +503,12 @@ function parts(body: Buffer) {
 }
 
 for (const [method, path, prelude, body] of [
-  ["GET", "/cookies", { statusCode: 201, headers: { "content-type": "application/octet-stream" }, cookies: ["a=1", "b=2"] }, "text"],
+  [
+    "GET",
+    "/cookies",
+    { statusCode: 201, headers: { "content-type": "application/octet-stream" }, cookies: ["a=1", "b=2"] },
+    "text",
+  ],
   ["GET", "/empty", { statusCode: 204, headers: {}, cookies: [] }, ""],
   ["HEAD", "/head", { statusCode: 200, headers: {}, cookies: [] }, ""],
 ] as const) {
@@ -463,10 +554,17 @@ test("a Hono application answers with its routes, parameters, forms and cookies"
   for (const make of Object.values(kinds)) {
     const hello = await result(sandbox, make({ path: "/hello/Ada", query: [["q", "1"]] }));
     assert.deepEqual(JSON.parse(hello.body), { hello: "Ada", query: "1" });
-    assert.deepEqual(hello.cookies ?? hello.multiValueHeaders?.["set-cookie"] ?? [hello.headers["set-cookie"]], ["seen=yes; Path=/"]);
+    assert.deepEqual(hello.cookies ?? hello.multiValueHeaders?.["set-cookie"] ?? [hello.headers["set-cookie"]], [
+      "seen=yes; Path=/",
+    ]);
     const form = await result(
       sandbox,
-      make({ method: "POST", path: "/form", headers: [["content-type", "application/x-www-form-urlencoded"]], body: "field=gr%C3%BCn" }),
+      make({
+        method: "POST",
+        path: "/form",
+        headers: [["content-type", "application/x-www-form-urlencoded"]],
+        body: "field=gr%C3%BCn",
+      }),
     );
     assert.equal(form.body, "grün");
     assert.equal((await result(sandbox, make({ path: "/nowhere" }))).statusCode, 404);
@@ -486,7 +584,11 @@ test("a Hono application gets what Hono's own adapter gives it, so getConnInfo k
 test("a Hono application routes a method that Bun does not know", async () => {
   await using sandbox = await Sandbox.start("hono", { _HANDLER: "buffered" });
   for (const [kind, make] of Object.entries(kinds)) {
-    assert.equal((await result(sandbox, make({ method: "BREW", path: "/pot", body: "coffee" }))).body, "BREW coffee", kind);
+    assert.equal(
+      (await result(sandbox, make({ method: "BREW", path: "/pot", body: "coffee" }))).body,
+      "BREW coffee",
+      kind,
+    );
     assert.equal((await result(sandbox, make({ method: "GET", path: "/pot" }))).statusCode, 404, kind);
   }
 });

@@ -7,6 +7,8 @@ export function cpuName(): string {
   const field = (name: string) => new RegExp(`^${name}\\s*: (.*)$`, "mi").exec(text)?.[1];
   const model = field("model name")?.replace(/\s+/g, " ");
   if (model && /\d/.test(model)) return model;
-  const details = ["cpu family", "model", "cpu implementer", "cpu part"].flatMap((name) => (field(name) ? `${name} ${field(name)}` : []));
+  const details = ["cpu family", "model", "cpu implementer", "cpu part"].flatMap((name) =>
+    field(name) ? `${name} ${field(name)}` : [],
+  );
   return `${model ?? "a CPU without a name"} (${details.join(", ")})`;
 }

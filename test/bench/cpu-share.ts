@@ -38,7 +38,10 @@ export class CpuShare implements Disposable {
     const directory = join(parent, `bunstrap-bench-${process.pid}`);
     mkdirSync(directory);
     const set = (file: string, value: string | number) => writeFileSync(join(directory, file), String(value));
-    const share = new CpuShare(directory, v1 === undefined ? () => set("cpu.max", "max") : () => set("cpu.cfs_quota_us", -1));
+    const share = new CpuShare(
+      directory,
+      v1 === undefined ? () => set("cpu.max", "max") : () => set("cpu.cfs_quota_us", -1),
+    );
     try {
       if (v1 === undefined) set("cpu.max", `${quota} ${period}`);
       else {
@@ -54,7 +57,10 @@ export class CpuShare implements Disposable {
 
   /** The same, as a process that is in the group before it becomes what is measured. */
   limit(subject: Subject): Subject {
-    return { ...subject, command: ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', this.directory, ...subject.command] };
+    return {
+      ...subject,
+      command: ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', this.directory, ...subject.command],
+    };
   }
 
   /** Removes the group, as soon as the processes in it, which have been killed, are gone. */

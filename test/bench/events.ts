@@ -3,7 +3,10 @@ import { PreparedEvent } from "./service.ts";
 
 /** An event of exactly so many bytes of JSON, from 30 on: up to 1,000 one object with a string, above an array of orders. */
 export function jsonEvent(bytes: number, headers: Record<string, string> = {}): PreparedEvent {
-  return new PreparedEvent(bytes <= 1_000 ? JSON.stringify({ text: "a".repeat(bytes - 11) }) : makeOrders(bytes), headers);
+  return new PreparedEvent(
+    bytes <= 1_000 ? JSON.stringify({ text: "a".repeat(bytes - 11) }) : makeOrders(bytes),
+    headers,
+  );
 }
 
 /** An array of objects as JSON, as `JSON.stringify` writes it, of exactly so many bytes. */

@@ -24,17 +24,46 @@ const small = jsonEvent(200);
 export const measureStartAnywhere: Measure = async (guests, runs) => {
   const starts = await measureStarts({ ...echoingSmallJson(guests), ...guests.silent }, runs, undefined, []);
   const figures = pick(starts, ({ firstRequest }) => firstRequest);
-  return [{ what: "exec to first `GET /next`, on any CPU, ms", figures, digits: 2, against: "floor", target: 1.05, tolerated: 1.15 }];
+  return [
+    {
+      what: "exec to first `GET /next`, on any CPU, ms",
+      figures,
+      digits: 2,
+      against: "floor",
+      target: 1.05,
+      tolerated: 1.15,
+    },
+  ];
 };
 
 export const measureStart: Measure = async (guests, runs) => {
-  const starts = await measureStarts({ ...echoingSmallJson(guests), ...guests.silent }, runs, small, Object.keys(guests.silent));
+  const starts = await measureStarts(
+    { ...echoingSmallJson(guests), ...guests.silent },
+    runs,
+    small,
+    Object.keys(guests.silent),
+  );
   const requests = pick(starts, ({ firstRequest }) => firstRequest);
   const replies = pick(starts, ({ firstReply }) => firstReply);
   const bars = { title: "From exec to the first response", unit: "ms" };
   return [
-    { what: "exec to first `GET /next`, ms", figures: requests, digits: 2, against: "floor", target: 1.05, tolerated: 1.15 },
-    { what: "exec to first response, ms", figures: replies, digits: 2, against: "fetch loop", target: 1, tolerated: 1.1, bars },
+    {
+      what: "exec to first `GET /next`, ms",
+      figures: requests,
+      digits: 2,
+      against: "floor",
+      target: 1.05,
+      tolerated: 1.15,
+    },
+    {
+      what: "exec to first response, ms",
+      figures: replies,
+      digits: 2,
+      against: "fetch loop",
+      target: 1,
+      tolerated: 1.1,
+      bars,
+    },
   ];
 };
 
@@ -73,7 +102,11 @@ async function measureSharedCpu(guests: Guests, runs: number): Promise<Row> {
 
 /** Small invocations, when all that happens at first is over. */
 export const measureSmallInvocations: Measure = async (guests, runs) => {
-  const invocations = await measureInvocations(echoingSmallJson(guests), runs, { event: small, warmUp: 10_000, block: 1_000 });
+  const invocations = await measureInvocations(echoingSmallJson(guests), runs, {
+    event: small,
+    warmUp: 10_000,
+    block: 1_000,
+  });
   const roundTrips = microseconds(pick(invocations, ({ roundTrip }) => roundTrip));
   const cpu = microseconds(pick(invocations, (invocation) => invocation.cpu));
   const harness = microseconds(pick(invocations, ({ harnessCpu }) => harnessCpu));
@@ -89,7 +122,12 @@ export const measureLarge: Measure = async (guests, runs) => {
   const event = jsonEvent(5_000_000);
   const yardstick = jsonEvent(5_000_000, { "Bench-Yardstick": "1" });
   const timing = { ...echoingJson(guests), bunstrap: built("test/bench/yardstick.ts") };
-  const invocations = await measureLargeInvocations(echoingBytes(guests), timing, runs, { event, yardstick, warmUp: 10, block: 5 });
+  const invocations = await measureLargeInvocations(echoingBytes(guests), timing, runs, {
+    event,
+    yardstick,
+    warmUp: 10,
+    block: 5,
+  });
   const rawRoundTrips = pick(invocations, ({ raw }) => raw?.roundTrip ?? NaN);
   const rawCpu = pick(invocations, ({ raw }) => raw?.cpu ?? NaN);
   const jsonRoundTrips = pick(invocations, ({ json }) => json?.roundTrip ?? NaN);
@@ -106,10 +144,31 @@ export const measureLarge: Measure = async (guests, runs) => {
     { what: "of that CPU time of the harness, ms", figures: onlyBunstrap(harness), digits: 1 },
     { what: "5 MB raw echo, CPU time, ms", figures: rawCpu, digits: 2, against: "fetch loop" },
     { what: "5 MB raw echo, peak memory, MB", figures: rawPeaks, digits: 1, against: "fetch loop", target: 1 },
-    { what: "5 MB JSON echo, round trip, ms", figures: jsonRoundTrips, digits: 1, against: "fetch loop", target: 1, tolerated: 1.1 },
-    { what: "the same", figures: onlyBunstrap(jsonRoundTrips), digits: 1, against: "raw + parse + stringify", references, target: 1.15 },
+    {
+      what: "5 MB JSON echo, round trip, ms",
+      figures: jsonRoundTrips,
+      digits: 1,
+      against: "fetch loop",
+      target: 1,
+      tolerated: 1.1,
+    },
+    {
+      what: "the same",
+      figures: onlyBunstrap(jsonRoundTrips),
+      digits: 1,
+      against: "raw + parse + stringify",
+      references,
+      target: 1.15,
+    },
     { what: "5 MB JSON echo, CPU time, ms", figures: jsonCpu, digits: 1, against: "fetch loop" },
-    { what: "5 MB JSON echo, peak memory, MB", figures: jsonPeaks, digits: 1, against: "fetch loop", target: 1, tolerated: 1.2 },
+    {
+      what: "5 MB JSON echo, peak memory, MB",
+      figures: jsonPeaks,
+      digits: 1,
+      against: "fetch loop",
+      target: 1,
+      tolerated: 1.2,
+    },
   ];
 };
 
@@ -120,7 +179,15 @@ export const measureResident: Measure = async (guests, runs) => {
   const bars = { title: "Resident memory after 20,000 invocations", unit: "MB" };
   return [
     { what: "resident after start, MB", figures: pick(afterStart, (memory) => memory.resident), digits: 1, target: 24 },
-    { what: "resident after 20,000 invocations, MB", figures: resident, digits: 1, against: "fetch loop", by: "−", target: 6, bars },
+    {
+      what: "resident after 20,000 invocations, MB",
+      figures: resident,
+      digits: 1,
+      against: "fetch loop",
+      by: "−",
+      target: 6,
+      bars,
+    },
     { what: "of that anonymous, MB", figures: pick(afterMany, ({ anonymous }) => anonymous), digits: 1, target: 14 },
   ];
 };
@@ -128,7 +195,10 @@ export const measureResident: Measure = async (guests, runs) => {
 /** What is uploaded, and what it is unpacked to. */
 export const measureSize: Measure = async ({ node }) => {
   const { executable, zip } = buildZip("handler.example.ts");
-  const sizes = { bunstrap: { unpacked: statSync(executable).size, zip: statSync(zip).size }, ...(node && { "Node.js": node.size() }) };
+  const sizes = {
+    bunstrap: { unpacked: statSync(executable).size, zip: statSync(zip).size },
+    ...(node && { "Node.js": node.size() }),
+  };
   return [
     { what: "unpacked, MB", figures: mapValues(sizes, ({ unpacked }) => [unpacked / 1e6]), digits: 1 },
     { what: "zip, MB", figures: mapValues(sizes, (size) => [size.zip / 1e6]), digits: 1 },

@@ -25,9 +25,19 @@ function nameOf(environment: Record<string, string>): string {
 
 /** Handlers, with the numbers of the replies up to which CPU time counts. */
 const handlers = [
-  { what: "200 B JSON echo", source: "test/handlers/json-echo.ts", event: jsonEvent(200), replies: [100, 1_000, 10_000] },
+  {
+    what: "200 B JSON echo",
+    source: "test/handlers/json-echo.ts",
+    event: jsonEvent(200),
+    replies: [100, 1_000, 10_000],
+  },
   { what: "5 MB JSON echo", source: "test/handlers/json-echo.ts", event: jsonEvent(5_000_000), replies: [3, 30] },
-  { what: "FNV-1a of 1 MB, in JavaScript", source: "test/bench/fnv1a.ts", event: jsonEvent(1_000_000), replies: [10, 100] },
+  {
+    what: "FNV-1a of 1 MB, in JavaScript",
+    source: "test/bench/fnv1a.ts",
+    event: jsonEvent(1_000_000),
+    replies: [10, 100],
+  },
 ];
 
 export async function measureKnobs(runs: number): Promise<Table[]> {
@@ -40,10 +50,18 @@ export async function measureKnobs(runs: number): Promise<Table[]> {
       { event, replies },
     );
     const times = replies.map((reply, at): Row => {
-      return { what: `CPU to reply ${reply.toLocaleString("en")}, ms`, figures: pick(first, ({ cpu }) => cpu[at]!), digits: 0 };
+      return {
+        what: `CPU to reply ${reply.toLocaleString("en")}, ms`,
+        figures: pick(first, ({ cpu }) => cpu[at]!),
+        digits: 0,
+      };
     });
     const resident: Row = { what: "resident then, MB", figures: pick(first, (sample) => sample.resident), digits: 0 };
-    tables.push({ title: `${what}, by what is set in the environment`, rows: [...times, resident], subjectsDown: true });
+    tables.push({
+      title: `${what}, by what is set in the environment`,
+      rows: [...times, resident],
+      subjectsDown: true,
+    });
   }
   return tables;
 }

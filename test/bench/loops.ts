@@ -25,7 +25,10 @@ async function rates(what: string, subjects: Subjects, runs: number, invocations
     const name = `${concurrency} at a time`;
     progress(`${what}, ${name}`);
     const variables = concurrency === 1 ? {} : { AWS_LAMBDA_MAX_CONCURRENCY: String(concurrency) };
-    const concurrent = mapValues(subjects, (subject) => ({ ...subject, environment: { ...subject.environment, ...variables } }));
+    const concurrent = mapValues(subjects, (subject) => ({
+      ...subject,
+      environment: { ...subject.environment, ...variables },
+    }));
     const block = invocations(concurrency);
     const measured = await measureRates(concurrent, runs, { event: jsonEvent(200), warmUp: block, block, concurrency });
     perSecond.push({ what: name, figures: pick(measured, (rate) => rate.perSecond), digits: 0 });

@@ -25,7 +25,10 @@ export function measureStarts(
   return ofFreshCopies(subjects, rounds, async (subject, name) => {
     await using bootstrap = await Bootstrap.start(subject);
     const firstRequest = bootstrap.startTime;
-    return { firstRequest, firstReply: event && !silent.includes(name) ? (await bootstrap.invoke(event)).sinceExec : NaN };
+    return {
+      firstRequest,
+      firstReply: event && !silent.includes(name) ? (await bootstrap.invoke(event)).sinceExec : NaN,
+    };
   });
 }
 
@@ -110,7 +113,11 @@ export interface Blocks {
 }
 
 /** Blocks of invocations, of processes that all run from first to last. */
-export async function measureInvocations(subjects: Subjects, rounds: number, blocks: Blocks): Promise<Samples<Invocation>> {
+export async function measureInvocations(
+  subjects: Subjects,
+  rounds: number,
+  blocks: Blocks,
+): Promise<Samples<Invocation>> {
   const { event, warmUp, block } = blocks;
   await using stack = new AsyncDisposableStack();
   const bootstraps = await startWarm(stack, subjects, event, warmUp);
@@ -179,7 +186,11 @@ export function measureMemory(
         await bootstrap.invokeBlock(invocations.event, invocations.count - 1);
       }
       await sleep(restTime);
-      return { resident: bootstrap.memory("VmRSS"), anonymous: bootstrap.memory("RssAnon"), peak: bootstrap.memory("VmHWM") };
+      return {
+        resident: bootstrap.memory("VmRSS"),
+        anonymous: bootstrap.memory("RssAnon"),
+        peak: bootstrap.memory("VmHWM"),
+      };
     }),
   );
 }

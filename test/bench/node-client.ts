@@ -1,6 +1,16 @@
 /** The official client for Node.js, installed from npm, beside the project and not into it. */
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { root, workspace } from "../sandbox.ts";
 import type { Subject } from "./process.ts";
@@ -67,19 +77,33 @@ export class NodeClient {
 function install(): void {
   const missing = Object.keys(compilers).filter((name) => !compilers[name]!.some((command) => Bun.which(command)));
   if (missing.length > 0) {
-    throw new Error(`the official Node.js client has to be compiled, and for that these are missing: ${missing.join(" ")}`);
+    throw new Error(
+      `the official Node.js client has to be compiled, and for that these are missing: ${missing.join(" ")}`,
+    );
   }
   if (/\s/.test(cache))
-    throw new Error(`the official Node.js client cannot be compiled under a path with white space, as libtool has it: ${cache}`);
-  progress(`installing ${Object.keys(dependencies).join(" and ")} into node_modules/.cache, which compiles for some minutes`);
+    throw new Error(
+      `the official Node.js client cannot be compiled under a path with white space, as libtool has it: ${cache}`,
+    );
+  progress(
+    `installing ${Object.keys(dependencies).join(" and ")} into node_modules/.cache, which compiles for some minutes`,
+  );
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, "node-client-"));
   try {
-    writeFileSync(join(work, "package.json"), JSON.stringify({ private: true, dependencies, allowScripts: { "aws-lambda-ric": true } }));
+    writeFileSync(
+      join(work, "package.json"),
+      JSON.stringify({ private: true, dependencies, allowScripts: { "aws-lambda-ric": true } }),
+    );
     const headers = join(work, "node_modules", nodePackage); // which would otherwise come from nodejs.org
     const env = { ...process.env, npm_config_nodedir: headers };
     const args = ["install", "--prefix", work, "--no-package-lock", "--no-audit", "--no-fund"];
-    const { status, error, stdout, stderr } = spawnSync("npm", args, { cwd: work, env, encoding: "utf8", maxBuffer: Infinity });
+    const { status, error, stdout, stderr } = spawnSync("npm", args, {
+      cwd: work,
+      env,
+      encoding: "utf8",
+      maxBuffer: Infinity,
+    });
     const output = error?.message ?? (stdout + stderr).slice(-4_000);
     if (status !== 0) throw new Error(`npm could not install the official Node.js client: ${output}`);
     renameSync(work, home);
@@ -89,5 +113,6 @@ function install(): void {
 }
 
 function versionOf(name: string): string {
-  return (JSON.parse(readFileSync(join(home, "node_modules", name, "package.json"), "utf8")) as { version: string }).version;
+  return (JSON.parse(readFileSync(join(home, "node_modules", name, "package.json"), "utf8")) as { version: string })
+    .version;
 }

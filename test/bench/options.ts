@@ -74,12 +74,15 @@ export function parseOptions(): Options {
       process.exit();
     }
     const { node, json, svg } = values;
-    if (!/^[1-9]\d*$/.test(values.runs)) throw new Error(`--runs takes a number from 1 on, and got ${JSON.stringify(values.runs)}`);
+    if (!/^[1-9]\d*$/.test(values.runs))
+      throw new Error(`--runs takes a number from 1 on, and got ${JSON.stringify(values.runs)}`);
     const unknown = values.only.find((name) => !groupNames.includes(name as Group));
-    if (unknown !== undefined) throw new Error(`--only takes one of ${groupNames.join(", ")}, and got ${JSON.stringify(unknown)}`);
+    if (unknown !== undefined)
+      throw new Error(`--only takes one of ${groupNames.join(", ")}, and got ${JSON.stringify(unknown)}`);
     const wanted = groupNames.filter((group) => values.only.includes(group));
     const undrawn = drawn.filter((group) => !wanted.includes(group));
-    if (svg !== undefined && undrawn.length > 0) throw new Error(`--svg draws what --only leaves out: --only ${undrawn.join(" --only ")}`);
+    if (svg !== undefined && undrawn.length > 0)
+      throw new Error(`--svg draws what --only leaves out: --only ${undrawn.join(" --only ")}`);
     if (json !== undefined) checkWritable("--json", json);
     if (svg !== undefined) checkWritable("--svg", svg);
     const peers = parseCommands("--peer", values.peer, ownNames);
@@ -95,8 +98,10 @@ function parseCommands(option: string, values: string[], taken: string[]): Subje
   const commands: Subjects = {};
   for (const value of values) {
     const [, name, executable, rest = ""] = /^\s*([^=]*[^=\s])\s*=\s*(\S+)\s*([^]*)$/.exec(value) ?? [];
-    if (name === undefined || executable === undefined) throw new Error(`${option} takes NAME='COMMAND', and got ${JSON.stringify(value)}`);
-    if ([...taken, ...Object.keys(commands)].includes(name)) throw new Error(`there is already a subject named ${name}`);
+    if (name === undefined || executable === undefined)
+      throw new Error(`${option} takes NAME='COMMAND', and got ${JSON.stringify(value)}`);
+    if ([...taken, ...Object.keys(commands)].includes(name))
+      throw new Error(`there is already a subject named ${name}`);
     if (!Bun.which(executable)) throw new Error(`there is no executable ${executable} for ${name}`);
     commands[name] = { command: [executable, ...rest.split(/\s+/).filter(Boolean)] };
   }
@@ -106,7 +111,8 @@ function parseCommands(option: string, values: string[], taken: string[]): Subje
 /** That a file cannot be written is to be known before everything has been measured. */
 function checkWritable(option: string, file: string): void {
   const existing = statSync(file, { throwIfNoEntry: false });
-  if (file === "" || existing?.isDirectory()) throw new Error(`${option} takes the name of a file, and got ${JSON.stringify(file)}`);
+  if (file === "" || existing?.isDirectory())
+    throw new Error(`${option} takes the name of a file, and got ${JSON.stringify(file)}`);
   try {
     accessSync(existing ? file : dirname(resolve(file)), constants.W_OK);
   } catch (error) {

@@ -75,10 +75,19 @@ export class Bootstrap implements AsyncDisposable {
 
   constructor(private readonly subject: Subject) {
     const { command, environment } = subject;
-    const env = { ...lambdaEnvironment, AWS_LAMBDA_RUNTIME_API: this.service.address, PATH: process.env.PATH, ...environment };
+    const env = {
+      ...lambdaEnvironment,
+      AWS_LAMBDA_RUNTIME_API: this.service.address,
+      PATH: process.env.PATH,
+      ...environment,
+    };
     const stderr = Bun.file(this.log);
     this.begun = performance.now();
-    this.child = Bun.spawn(command, { env, stdio: ["ignore", "ignore", stderr], onExit: (child) => this.exited(child) });
+    this.child = Bun.spawn(command, {
+      env,
+      stdio: ["ignore", "ignore", stderr],
+      onExit: (child) => this.exited(child),
+    });
     Bootstrap.running.add(this.child);
   }
 
@@ -117,7 +126,8 @@ export class Bootstrap implements AsyncDisposable {
   /** Sends an event, and checks that the process echoes it, as JSON at least: later replies have to be as long. */
   async checkEcho(event: PreparedEvent): Promise<void> {
     const { reply } = await this.invoke(event);
-    if (reply !== event.body) assert.deepEqual(JSON.parse(reply), JSON.parse(event.body), `${this.description} is no echo`);
+    if (reply !== event.body)
+      assert.deepEqual(JSON.parse(reply), JSON.parse(event.body), `${this.description} is no echo`);
     this.replyLength = Buffer.byteLength(reply);
   }
 
@@ -157,7 +167,8 @@ export class Bootstrap implements AsyncDisposable {
   }
 
   private async withPatience(progress: Promise<void>): Promise<void> {
-    const stalled = () => this.service.fail(new Error(`${this.description} did nothing for ${patience / 1000} s${this.lastWords}`));
+    const stalled = () =>
+      this.service.fail(new Error(`${this.description} did nothing for ${patience / 1000} s${this.lastWords}`));
     const timer = setTimeout(stalled, patience);
     await progress.finally(() => clearTimeout(timer));
   }
@@ -172,7 +183,9 @@ export class Bootstrap implements AsyncDisposable {
   }
 }
 
-const { symbols: libc } = dlopen("libc.so.6", { clock_gettime: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 } });
+const { symbols: libc } = dlopen("libc.so.6", {
+  clock_gettime: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
+});
 
 /**
  * The CPU time that a process has used, in ms: to the nanosecond, where `/proc/PID/stat` has ticks of 10 ms, and with

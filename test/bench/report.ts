@@ -20,7 +20,8 @@ export async function inTurn<Sample>(
   const samples = mapValues(subjects, (): Sample[] => []);
   for (let round = 0; round < rounds; round++) {
     const order = Object.entries(subjects);
-    for (const [name, measure] of round % 2 === 0 ? order : order.toReversed()) samples[name]?.push(await measure(round));
+    for (const [name, measure] of round % 2 === 0 ? order : order.toReversed())
+      samples[name]?.push(await measure(round));
   }
   return samples;
 }

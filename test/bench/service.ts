@@ -99,9 +99,23 @@ export class Service {
   }
 
   /** Sends events as the process asks for them, until it has replied to each and asks for more. */
-  invoke(event: PreparedEvent, count: number, { concurrency = 1, onReplied, onReply, replyLength }: BlockOptions = {}): Promise<void> {
+  invoke(
+    event: PreparedEvent,
+    count: number,
+    { concurrency = 1, onReplied, onReply, replyLength }: BlockOptions = {},
+  ): Promise<void> {
     const done = Promise.withResolvers<void>();
-    this.block = { event, unsent: count, concurrency, inFlight: new Set(), replies: 0, onReplied, onReply, replyLength, done };
+    this.block = {
+      event,
+      unsent: count,
+      concurrency,
+      inFlight: new Set(),
+      replies: 0,
+      onReplied,
+      onReply,
+      replyLength,
+      done,
+    };
     if (this.asking.length > 0) this.proceed(this.block);
     return done.promise;
   }

@@ -63,7 +63,13 @@ ${lines.join("\n")}
 `;
 }
 
-function bar(name: string, values: number[], y: number, scale: (value: number) => number, show: (value: number) => string): string[] {
+function bar(
+  name: string,
+  values: number[],
+  y: number,
+  scale: (value: number) => number,
+  show: (value: number) => string,
+): string[] {
   const x = margin + nameWidth;
   const [low, high] = [x + scale(quantile(values, 0.25)), x + scale(quantile(values, 0.75))].map((at) => at.toFixed(1));
   const length = scale(median(values));

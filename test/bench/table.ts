@@ -62,5 +62,7 @@ function verdict(value: number, target: number | undefined, tolerated: number | 
   if (target === undefined) return "";
   if (value <= target) return `≤ ${target}: met`;
   if (tolerated === undefined) return `≤ ${target}: **missed**`;
-  return value <= tolerated ? `≤ ${target}: missed, but ≤ ${tolerated}` : `≤ ${target}: **missed, and above ${tolerated}**`;
+  return value <= tolerated
+    ? `≤ ${target}: missed, but ≤ ${tolerated}`
+    : `≤ ${target}: **missed, and above ${tolerated}**`;
 }

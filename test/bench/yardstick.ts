@@ -10,4 +10,6 @@ function yardstick(text: string): string {
   return String(performance.now() - begun);
 }
 
-run((headers, body) => (header(headers, "Bench-Yardstick") ? yardstick(new TextDecoder().decode(body)) : echo(headers, body)));
+run((headers, body) =>
+  header(headers, "Bench-Yardstick") ? yardstick(new TextDecoder().decode(body)) : echo(headers, body),
+);

@@ -24,7 +24,8 @@ const ways: Record<string, (text: string) => Bytes | AsyncIterable<Bytes> | Prom
   rejects: async (text) => fail(text),
   "fails in its stream": (text) => stream(text, true),
   "escapes from a timer": (text) => new Promise(() => setTimeout(fail, 1, `secret ${text}`)),
-  "escapes as a rejection": (text) => new Promise(() => setTimeout(() => void Promise.reject(new RangeError(`secret ${text}`)), 1)),
+  "escapes as a rejection": (text) =>
+    new Promise(() => setTimeout(() => void Promise.reject(new RangeError(`secret ${text}`)), 1)),
 };
 
 // The event says how it goes, and its number.

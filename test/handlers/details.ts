@@ -44,13 +44,23 @@ const errors: Record<string, () => unknown> = {
       nothing: null,
     }),
   "names of the log's own": () =>
-    Object.assign(new Error("mine"), { level: "mine", timestamp: "mine", requestId: "mine", errorType: "mine", stackTrace: "mine" }),
+    Object.assign(new Error("mine"), {
+      level: "mine",
+      timestamp: "mine",
+      requestId: "mine",
+      errorType: "mine",
+      stackTrace: "mine",
+    }),
   "a circle": circular,
   "a long chain": () => chain(1_000),
   "much text": () => Object.assign(new Error("large"), { query: "x".repeat(1_000_000), rest: "y".repeat(1_000_000) }),
   "many members": () =>
-    Object.assign(new Error("many"), { list: Array.from({ length: 100_000 }, (_, index) => index), bytes: new Uint8Array(1_000_000) }),
-  "a wide tree": () => Object.assign(new Error("wide"), { tree: Array.from({ length: 8 }).reduce((tree) => Array(60).fill(tree), 0) }),
+    Object.assign(new Error("many"), {
+      list: Array.from({ length: 100_000 }, (_, index) => index),
+      bytes: new Uint8Array(1_000_000),
+    }),
+  "a wide tree": () =>
+    Object.assign(new Error("wide"), { tree: Array.from({ length: 8 }).reduce((tree) => Array(60).fill(tree), 0) }),
   "what throws when it is looked at": () =>
     Object.defineProperties(new Error("hostile", { cause: hostile }), {
       getter: { get: throws, enumerable: true },

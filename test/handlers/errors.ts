@@ -47,7 +47,8 @@ const thrown: Record<string, () => unknown> = {
   getter: () => getterError,
   proxy: () => hostileProxy,
   "a message that looks like a stack": () => new Error(`bad input: \n at ${" (".repeat(30_000)}\rx`),
-  "a long stack": () => Object.assign(new Error("a long stack"), { stack: `Error\n${"    at deep (/a/file.ts:1:2)\n".repeat(5_000)}` }),
+  "a long stack": () =>
+    Object.assign(new Error("a long stack"), { stack: `Error\n${"    at deep (/a/file.ts:1:2)\n".repeat(5_000)}` }),
   "no stack": () => Object.assign(new Error("without a stack"), { stack: undefined }),
 };
 

@@ -5,9 +5,13 @@ import { streamSSE } from "hono/streaming";
 import { http, run } from "../../runtime.ts";
 
 const app = new Hono<{ Bindings: { event: LambdaEvent; lambdaContext: LambdaContext } }>();
-app.get("/client", (context) => context.json({ ...getConnInfo(context).remote, id: context.env.lambdaContext.awsRequestId }));
+app.get("/client", (context) =>
+  context.json({ ...getConnInfo(context).remote, id: context.env.lambdaContext.awsRequestId }),
+);
 app.get("/event", (context) => context.json(context.env.event));
-app.on("BREW", "/pot", async (context) => context.text(`${context.req.method} ${await context.req.raw.clone().text()}`));
+app.on("BREW", "/pot", async (context) =>
+  context.text(`${context.req.method} ${await context.req.raw.clone().text()}`),
+);
 app.get("/hello/:name", (context) => {
   setCookie(context, "seen", "yes");
   return context.json({ hello: context.req.param("name"), query: context.req.query("q") });

@@ -81,18 +81,25 @@ const speakers: Record<string, (locale: string) => unknown> = {
     }),
   RelativeTimeFormat: (locale) => {
     const format = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
-    return (["second", "day", "week", "month", "year"] as const).map((unit) => numbers.map((number) => format.format(number, unit)));
+    return (["second", "day", "week", "month", "year"] as const).map((unit) =>
+      numbers.map((number) => format.format(number, unit)),
+    );
   },
   DurationFormat: (locale) =>
-    (["long", "narrow"] as const).map((style) => new Intl.DurationFormat(locale, { style }).format({ days: 3, hours: 4, minutes: 1 })),
+    (["long", "narrow"] as const).map((style) =>
+      new Intl.DurationFormat(locale, { style }).format({ days: 3, hours: 4, minutes: 1 }),
+    ),
   ListFormat: (locale) =>
-    (["conjunction", "disjunction", "unit"] as const).map((type) => new Intl.ListFormat(locale, { type }).format(["a", "b", "c"])),
+    (["conjunction", "disjunction", "unit"] as const).map((type) =>
+      new Intl.ListFormat(locale, { type }).format(["a", "b", "c"]),
+    ),
   PluralRules: (locale) =>
     (["cardinal", "ordinal"] as const).map((type) => {
       const rules = new Intl.PluralRules(locale, { type });
       return [numbers.map((number) => rules.select(number)), rules.resolvedOptions()];
     }),
-  DisplayNames: (locale) => names.map(([type, codes]) => codes.map((code) => new Intl.DisplayNames(locale, { type }).of(code))),
+  DisplayNames: (locale) =>
+    names.map(([type, codes]) => codes.map((code) => new Intl.DisplayNames(locale, { type }).of(code))),
   Collator: (locale) =>
     ["", "-u-co-phonebk", "-u-co-pinyin", "-u-kn-kf-upper", "-u-co-search"].map((extension) => {
       const collator = new Intl.Collator(locale + extension);
@@ -106,7 +113,14 @@ const speakers: Record<string, (locale: string) => unknown> = {
   },
   Locale: (locale) => {
     const about = new Intl.Locale(locale);
-    return [about.maximize(), about.minimize(), about.getWeekInfo(), about.getTextInfo(), about.getHourCycles(), about.getCollations()];
+    return [
+      about.maximize(),
+      about.minimize(),
+      about.getWeekInfo(),
+      about.getTextInfo(),
+      about.getHourCycles(),
+      about.getCollations(),
+    ];
   },
   methods: (locale) => [
     123_456_789n.toLocaleString(locale),

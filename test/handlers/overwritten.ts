@@ -8,11 +8,17 @@ function overwrite(path: string): void {
   const names = path.replace("[Symbol.iterator]", ".@@iterator").split(".");
   const last = names.pop() ?? "";
   const isModule = names[0] === "node:fs";
-  const owner = isModule ? process.getBuiltinModule("node:fs") : names.reduce((value: any, name) => value[name], globalThis);
+  const owner = isModule
+    ? process.getBuiltinModule("node:fs")
+    : names.reduce((value: any, name) => value[name], globalThis);
   const value = () => {
     throw new Error(`${path} was overwritten`);
   };
-  Reflect.defineProperty(owner, last === "@@iterator" ? Symbol.iterator : last, { value, writable: true, configurable: true });
+  Reflect.defineProperty(owner, last === "@@iterator" ? Symbol.iterator : last, {
+    value,
+    writable: true,
+    configurable: true,
+  });
 }
 
 // The event names what is overwritten, and how an error follows.

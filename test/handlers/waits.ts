@@ -14,7 +14,10 @@ const waits: Record<string, (signal: () => AbortSignal) => Promise<unknown>> = {
   "Bun.sleep": () => Bun.sleep(200),
   setImmediate: () => new Promise((resolve) => setImmediate(resolve)),
   "a socket": () =>
-    new Promise((resolve) => void Bun.connect({ hostname: "127.0.0.1", port, socket: { data: (_, data) => resolve(data.length) } })),
+    new Promise(
+      (resolve) =>
+        void Bun.connect({ hostname: "127.0.0.1", port, socket: { data: (_, data) => resolve(data.length) } }),
+    ),
   "a fetch": async () => (await fetch(`http://127.0.0.1:${port}/`)).text(),
   "a child process": () => Bun.spawn(["sleep", "0.2"]).exited,
   execFile: () => promisify(execFile)("sleep", ["0.2"]),
@@ -32,7 +35,11 @@ const waits: Record<string, (signal: () => AbortSignal) => Promise<unknown>> = {
     }),
   compression: async () => (await promisify(gzip)(randomBytes(10_000_000))).length,
   "a compression stream": async () =>
-    (await new Response(new Blob([new Uint8Array(10_000_000)]).stream().pipeThrough(new CompressionStream("gzip"))).bytes()).length,
+    (
+      await new Response(
+        new Blob([new Uint8Array(10_000_000)]).stream().pipeThrough(new CompressionStream("gzip")),
+      ).bytes()
+    ).length,
   "a key derivation": () => promisify(pbkdf2)("password", "salt", 200_000, 32, "sha256"),
   "a digest": () => crypto.subtle.digest("SHA-256", new Uint8Array(50_000_000)),
   "a password hash": () => Bun.password.hash("password", { algorithm: "bcrypt", cost: 8 }),

@@ -28,4 +28,8 @@ const routes: Record<string, () => Response> = {
   },
 };
 
-run(http((request) => routes[new URL(request.url).pathname]?.() ?? new Response("not found", { status: 404 }), { streaming: true }));
+run(
+  http((request) => routes[new URL(request.url).pathname]?.() ?? new Response("not found", { status: 404 }), {
+    streaming: true,
+  }),
+);

@@ -15,7 +15,8 @@ const routes: Record<string, (request: Request) => Response | Promise<Response>>
   "/binary": () => new Response(everyByte, { headers: { "content-type": "image/png" } }),
   "/untyped": () => new Response(everyByte),
   "/json": () => Response.json({ text: "é" }),
-  "/compressed": () => new Response(Bun.gzipSync("text"), { headers: { "content-type": "text/plain", "content-encoding": "gzip" } }),
+  "/compressed": () =>
+    new Response(Bun.gzipSync("text"), { headers: { "content-type": "text/plain", "content-encoding": "gzip" } }),
   "/latin1": () => new Response(Uint8Array.of(0xe9), { headers: { "content-type": "text/plain; charset=iso-8859-1" } }),
   "/bom": () => new Response("\ufefftext"),
   "/created": () => new Response(null, { status: 201, statusText: "Created", headers: { location: "/1" } }),
