@@ -226,6 +226,7 @@ export function json<Event, Result>(
     const isPromise = typeof result === "object" && result !== null && "then" in result;
     return isPromise ? toReplyLater(result) : toReply(result);
   };
+  rehearsals.push((headers, body) => void (createContext(headers), toReply(unmarshal(body))));
   onEveryEvent.push([raw, unmarshal, createContext, toReply, asStreamed, toReplyLater]);
   return raw;
 }
@@ -745,12 +746,29 @@ process.on("exit", refuseExit);
  */
 function serve(handler: RawHandler, authority: string): void {
   try {
+    rehearse();
     if (concurrency > 1) void serveConcurrently(handler, authority);
     else serveEvents(handler, createHttpClient(authority), over);
   } catch (error) {
     over(error);
   }
 }
+
+/**
+ * Parses an event, takes it through the layers, and makes a request of the reply: without a socket, and without the handler.
+ * What is first touched here is paid with the whole CPU that the initialization has. The first event has 7 % of one with 128 MB.
+ */
+function rehearse(): void {
+  const body = '{"rawPath":"/","requestContext":{"http":{"method":"GET"}}}';
+  const text = `HTTP/1.1 200 OK\r\nLambda-Runtime-Deadline-Ms: 0\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const event: Buffer = Object.setPrototypeOf(encode(text), Buffer.prototype); // Buffer.from takes 0.2 ms when first called
+  const { bytes, start, end } = parseResponse(event) as HttpResponse;
+  for (const layer of rehearsals) layer(bytes.subarray(start, end), bytes.subarray(end + 2));
+  serialize("", { ...nextRequest, body });
+}
+
+/** What the layers take part in {@link rehearse} with. */
+const rehearsals: ((headers: Uint8Array, body: Uint8Array) => void)[] = [];
 
 /** Ends the process when there are no more events, or when the Runtime API cannot be used: nobody is left to tell but the log. */
 function over(failure?: unknown): void {
