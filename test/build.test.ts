@@ -640,16 +640,27 @@ test("build.sh, package.json and the lock file name the same Bun, and runtime.ts
   assert.equal(/^const version = "(.*)";$/m.exec(runtime)?.[1], packageJson.version);
 });
 
-test("the TypeScript in build.sh is type-checked as strictly as the rest", () => {
+test("the TypeScript in build.sh is type-checked as strictly as the rest, and formatted as prettier would", () => {
   const directory = mkdtempSync(join(workspace, "types-"));
-  const [, source = ""] =
-    /<<'TYPESCRIPT'\n([^]*)\nTYPESCRIPT\n$/.exec(readFileSync(join(root, "build.sh"), "utf8")) ?? [];
+  const script = readFileSync(join(root, "build.sh"), "utf8");
+  const [, source = ""] = /<<'TYPESCRIPT'\n([^]*\n)TYPESCRIPT\n$/.exec(script) ?? [];
+  assert.ok(source.includes("function compile("));
+  assert.equal(
+    script.split("\n").find((line) => line.length > 120),
+    undefined,
+  );
   const settings = readFileSync(join(root, "tsconfig.json"), "utf8").replace(/"include": .*/, '"include": ["*.ts"]');
   write(directory, { "build.ts": source, "tsconfig.json": settings });
+  copyFileSync(join(root, "package.json"), join(directory, "package.json")); // with the options of prettier
   symlinkSync(join(root, "node_modules"), join(directory, "node_modules"));
-  const { status, stdout } = spawnSync(join(bunDirectory, "tsc"), ["-p", directory], { encoding: "utf8" });
-  assert.ok(source.includes("function compile("));
-  assert.equal(status, 0, stdout);
+  for (const command of ["tsc -p .", "prettier --check build.ts"]) {
+    const [program = "", ...args] = command.split(" ");
+    const { status, stdout, stderr } = spawnSync(join(bunDirectory, program), args, {
+      cwd: directory,
+      encoding: "utf8",
+    });
+    assert.equal(status, 0, stdout + stderr);
+  }
 });
 
 test(
