@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Subject } from "./process.ts";
+import { retry, undoAtExit } from "./undo.ts";
 
 /** The memory that comes with one whole CPU, in MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html */
 const wholeCpu = 1769;
@@ -9,18 +10,20 @@ const wholeCpu = 1769;
 /** In µs: how often the quota is given out. */
 const period = 20_000;
 
-/** How long the processes of a group may take to end, in ms. */
-const patience = 2_000;
-
 /** A control group with the quota of a function with so much memory. It is removed with this process, however that ends. */
 export class CpuShare implements Disposable {
-  private readonly onExit = () => this[Symbol.dispose]();
+  private readonly created: Disposable;
 
   private constructor(
     private readonly directory: string,
-    private readonly lift: () => void,
+    lift: () => void,
   ) {
-    process.on("exit", this.onExit);
+    this.created = undoAtExit(() =>
+      retry(() => {
+        lift(); // what waits for its quota cannot end
+        rmdirSync(directory);
+      }),
+    );
   }
 
   /**
@@ -65,16 +68,7 @@ export class CpuShare implements Disposable {
 
   /** Removes the group, as soon as the processes in it, which have been killed, are gone. */
   [Symbol.dispose](): void {
-    process.off("exit", this.onExit);
-    for (const begun = performance.now(); ; Bun.sleepSync(10)) {
-      try {
-        this.lift(); // what waits for its quota cannot end
-        return rmdirSync(this.directory);
-      } catch (error) {
-        if (performance.now() - begun < patience) continue;
-        return console.error(`bench: ${this.directory} is left over: ${(error as Error).message}`);
-      }
-    }
+    this.created[Symbol.dispose]();
   }
 }
 

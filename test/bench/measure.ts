@@ -210,8 +210,8 @@ export function measureRates(
   return ofFreshCopies(subjects, rounds, async (subject) => {
     await using bootstrap = await Bootstrap.start(subject);
     await bootstrap.checkEcho(event);
-    await bootstrap.invokeBlock(event, warmUp, concurrency);
-    const { roundTrip } = await bootstrap.invokeBlock(event, block, concurrency);
+    await bootstrap.invokeBlock(event, warmUp, { concurrency });
+    const { roundTrip } = await bootstrap.invokeBlock(event, block, { concurrency });
     return { perSecond: 1000 / roundTrip, resident: bootstrap.memory("VmRSS") };
   });
 }

@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { dlopen, FFIType } from "bun:ffi";
 import { residentMemory, workspace } from "../sandbox.ts";
-import { Service, type PreparedEvent } from "./service.ts";
+import { Service, type BlockOptions, type PreparedEvent } from "./service.ts";
+import { undoAtExit } from "./undo.ts";
 
 /** An executable and its arguments. */
 export type Command = [executable: string, ...args: string[]];
@@ -66,12 +67,9 @@ export class Bootstrap implements AsyncDisposable {
   /** In bytes, once it is known. */
   private replyLength: number | undefined;
   private readonly log = join(workspace, `stderr-${randomUUID()}`);
-  private static readonly running = new Set<Bun.Subprocess>();
-
-  static {
-    process.on("exit", () => this.running.forEach((child) => child.kill("SIGKILL")));
-    for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1)); // not without the above
-  }
+  private readonly running: Disposable;
+  /** Whether the process may end. */
+  private isEnding = false;
 
   constructor(private readonly subject: Subject) {
     const { command, environment } = subject;
@@ -81,14 +79,15 @@ export class Bootstrap implements AsyncDisposable {
       PATH: process.env.PATH,
       ...environment,
     };
-    const stderr = Bun.file(this.log);
+    const stderr = openSync(this.log, "w"); // before the clock starts
     this.begun = performance.now();
     this.child = Bun.spawn(command, {
       env,
       stdio: ["ignore", "ignore", stderr],
       onExit: (child) => this.exited(child),
     });
-    Bootstrap.running.add(this.child);
+    closeSync(stderr);
+    this.running = undoAtExit(() => this.child.kill("SIGKILL"));
   }
 
   /** Starts a process, and waits until it asks for its first event. */
@@ -139,11 +138,11 @@ export class Bootstrap implements AsyncDisposable {
     return times;
   }
 
-  /** Sends so many events, one by one or so many at a time, and checks that each reply is as long as that of `checkEcho` was. */
-  async invokeBlock(event: PreparedEvent, count: number, concurrency = 1): Promise<Invocation> {
+  /** Sends so many events, and checks that each reply is as long as that of `checkEcho` was. */
+  async invokeBlock(event: PreparedEvent, count: number, options: BlockOptions = {}): Promise<Invocation> {
     const [cpuBefore, harnessCpuBefore] = [cpuTime(this.pid), cpuTime(process.pid)];
     const begun = performance.now();
-    await this.withPatience(this.service.invoke(event, count, { concurrency, replyLength: this.replyLength }));
+    await this.withPatience(this.service.invoke(event, count, { replyLength: this.replyLength, ...options }));
     const roundTrip = Math.max(this.service.askedAt, this.service.repliedAt) - begun;
     const [cpu, harnessCpu] = [cpuTime(this.pid) - cpuBefore, cpuTime(process.pid) - harnessCpuBefore];
     return { roundTrip: roundTrip / count, cpu: cpu / count, harnessCpu: harnessCpu / count };
@@ -155,14 +154,14 @@ export class Bootstrap implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    Bootstrap.running.delete(this.child);
-    this.child.kill("SIGKILL");
+    this.isEnding = true;
+    this.running[Symbol.dispose]();
     await this.child.exited;
     this.service.close();
   }
 
   private exited({ exitCode, signalCode }: Bun.Subprocess): void {
-    if (!Bootstrap.running.delete(this.child)) return; // it was told to
+    if (this.isEnding) return;
     this.service.fail(new Error(`${this.description} has ended with ${exitCode ?? signalCode}${this.lastWords}`));
   }
 

@@ -45,19 +45,23 @@ interface Block {
   onReply: ((body: Buffer) => void) | undefined;
   /** How long each reply has to be, in bytes, if that is known. */
   replyLength: number | undefined;
+  /** Whether an error is as good an answer as a reply. */
+  mayFail: boolean;
   done: PromiseWithResolvers<void>;
 }
 
-interface BlockOptions {
+/** @see Block */
+export interface BlockOptions {
   concurrency?: number;
   onReplied?: (count: number) => void;
   onReply?: (body: Buffer) => void;
   replyLength?: number | undefined;
+  mayFail?: boolean;
 }
 
 type Socket = Bun.Socket<Connection>;
 
-const responsePath = new RegExp(`^POST ${basePath}/invocation/([^/]+)/response `);
+const answerPath = new RegExp(`^POST ${basePath}/invocation/([^/]+)/(response|error) `);
 
 /** A server for one process, on a port of its own. The process may use as many connections as it likes. */
 export class Service {
@@ -102,7 +106,7 @@ export class Service {
   invoke(
     event: PreparedEvent,
     count: number,
-    { concurrency = 1, onReplied, onReply, replyLength }: BlockOptions = {},
+    { concurrency = 1, onReplied, onReply, replyLength, mayFail = false }: BlockOptions = {},
   ): Promise<void> {
     const done = Promise.withResolvers<void>();
     this.block = {
@@ -114,6 +118,7 @@ export class Service {
       onReplied,
       onReply,
       replyLength,
+      mayFail,
       done,
     };
     if (this.asking.length > 0) this.proceed(this.block);
@@ -132,8 +137,9 @@ export class Service {
   replied(socket: Socket, head: string, length: number, body: Buffer | undefined): void {
     this.repliedAt = performance.now();
     const block = this.block;
-    const [, id = ""] = responsePath.exec(head) ?? [];
-    if (!block?.inFlight.delete(id) || length !== (block.replyLength ?? length)) {
+    const [, id = "", kind] = answerPath.exec(head) ?? [];
+    const isExpected = length === (block?.replyLength ?? length) && (kind === "response" || block?.mayFail);
+    if (!block?.inFlight.delete(id) || !isExpected) {
       return this.fail(new Error(`unexpected request, with a body of ${length} bytes: ${head}`));
     }
     block.onReplied?.(++block.replies);
