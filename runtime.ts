@@ -293,8 +293,8 @@ export function http<Event = unknown>(
     const { requestContext } = event as WebEvent;
     const response = await fetch(request, { event, context, requestContext, lambdaContext: context } as WebEnv<Event>);
     checkResponse(response);
-    if (streaming) return streamResponse(response, web.method);
-    return stringify(web.toReply(await toResult(response, web.method), response.statusText));
+    if (streaming) return streamResponse(response, request.method);
+    return stringify(web.toReply(await toResult(response, request.method), response.statusText));
   };
 }
 
@@ -343,75 +343,72 @@ function unmarshalWebEvent(body: Uint8Array): unknown {
   throw runtimeError("Runtime.UnmarshalError", `http expects ${expected}, and got ${stringify(line.slice(0, 200))}`);
 }
 
-/** Names with one value or several, as header fields and query parameters come. */
-type Values = Record<string, string | null | (string | null)[]> | null | undefined;
+/** A member that may be missing. One that is null counts as missing. */
+type Maybe<Value> = Value | null | undefined;
 
-/** What is the same in events of all kinds. */
-interface WebEvent {
-  headers?: Values;
-  queryStringParameters?: Values;
-  body?: string | null;
-  isBase64Encoded?: boolean;
-  requestContext: { domainName?: string };
-}
+/** Header fields or query parameters: names with one value or several. */
+type Values = Maybe<Record<string, Maybe<string | Maybe<string>[]>>>;
 
-/** What each kind of event says in its own way, and how to say the reply in that way. */
+/** The members of all kinds of events, as far as they are read. */
+type WebEvent = Record<"body" | "httpMethod" | "method" | "path" | "rawPath" | "rawQueryString", Maybe<string>> &
+  Record<"headers" | "multiValueHeaders" | "multiValueQueryStringParameters" | "queryStringParameters", Values> &
+  Record<"isBase64Encoded" | "methodArn" | "routeArn", unknown> & {
+    cookies: Maybe<string[]>;
+    requestContext: Maybe<RequestContext>;
+  };
+
+type RequestContext = Partial<Record<"connectionId" | "elb" | "serviceArn", unknown>> & {
+  domainName?: Maybe<string>;
+  http?: Maybe<{ method?: Maybe<string> }>;
+};
+
+/** An event of any kind in one shape, and how to reply to its kind. */
 interface WebRequest {
-  method: string;
-  path: string;
+  method: Maybe<string>;
+  path: Maybe<string>;
   query: string;
-  headers: Values;
+  /** A field of a later source replaces that of an earlier one. */
+  fields: Values[];
   toReply(result: WebResult, statusText: string): object;
 }
 
-/** A reply as function URLs take it; those of the other kinds are made of it. */
+/** A reply as function URLs take it. The replies to other kinds are made of it. */
 type WebResult = Awaited<ReturnType<typeof toResult>>;
 
-function readWebEvent(event: unknown): WebRequest {
-  if (isObject(event) && "requestContext" in event && isObject(event.requestContext)) {
-    if ("http" in event.requestContext) return readVersion2(event as Version2);
-    if ("elb" in event.requestContext) return readBalancer(event as Version1);
-    if ("serviceArn" in event.requestContext) return readLattice(event as Lattice);
-    if ("httpMethod" in event) return readVersion1(event as Version1);
-  }
+function readWebEvent(event: WebEvent): WebRequest {
+  const { methodArn, routeArn, httpMethod, requestContext }: WebEvent = Object(event);
+  const { connectionId, elb, http, serviceArn } = requestContext ?? {};
+  const remedy = "serve such events with run(json(handler))";
+  if (methodArn ?? routeArn) throw new TypeError(`it is for a Lambda authorizer; ${remedy}`);
+  if (connectionId) throw new TypeError(`it is for a WebSocket; ${remedy}`);
+  if (http) return readVersion2(event);
+  if (elb) return readBalancer(event);
+  if (serviceArn) return readLattice(event);
+  if (requestContext && httpMethod) return readVersion1(event);
   const expected =
     "a function URL, API Gateway (version 1.0 or 2.0), an Application Load Balancer, or VPC Lattice (version 2.0)";
   const received = isObject(event) ? `an object with ${Object.keys(event).join(", ") || "no members"}` : kindOf(event);
   throw new TypeError(`http expects that of ${expected}, and got ${received}`);
 }
 
-type Version2 = WebEvent & {
-  rawPath: string;
-  rawQueryString?: string;
-  cookies?: string[];
-  requestContext: { http: { method: string } };
-};
-
 /** The event of a function URL, or of an HTTP API of API Gateway. */
-function readVersion2({ rawPath, rawQueryString = "", headers, cookies = [], requestContext }: Version2): WebRequest {
+function readVersion2({ rawPath, rawQueryString, headers, cookies, requestContext }: WebEvent): WebRequest {
   return {
-    method: requestContext.http.method,
+    method: requestContext?.http?.method,
     path: rawPath,
-    query: rawQueryString,
-    headers: cookies.length > 0 ? { ...headers, cookie: cookies.join("; ") } : headers,
+    query: rawQueryString ?? "",
+    fields: [headers, cookies?.length ? { cookie: cookies.join("; ") } : undefined],
     toReply: (result) => result,
   };
 }
 
-type Version1 = WebEvent & {
-  httpMethod: string;
-  path: string;
-  multiValueHeaders?: Values;
-  multiValueQueryStringParameters?: Values;
-};
-
-/** The event of a REST API of API Gateway, which has decoded the query, or of an HTTP API that is set to this version. */
-function readVersion1(event: Version1, encode = percentEncode): WebRequest {
+/** The event of a REST API of API Gateway, which decodes the query, or of an HTTP API with payload format 1.0. */
+function readVersion1(event: WebEvent, encode = percentEncode): WebRequest {
   return {
     method: event.httpMethod,
     path: event.path,
     query: toQuery({ ...event.queryStringParameters, ...event.multiValueQueryStringParameters }, encode),
-    headers: { ...event.headers, ...event.multiValueHeaders },
+    fields: [event.headers, event.multiValueHeaders],
     toReply({ headers, cookies, ...result }) {
       const multiValueHeaders = Object.entries(headers).map(([name, value]) => [name, [value]]);
       if (cookies.length > 0) multiValueHeaders.push(["set-cookie", cookies]);
@@ -420,11 +417,11 @@ function readVersion1(event: Version1, encode = percentEncode): WebRequest {
   };
 }
 
-/** The event of a load balancer, which has left the query as the client sent it. */
-function readBalancer(event: Version1): WebRequest {
+/** The event of a load balancer, which leaves the query as the client sent it. */
+function readBalancer(event: WebEvent): WebRequest {
   const request = readVersion1(event, (text) => text);
   function toReply(result: WebResult, statusText: string): object {
-    const statusDescription = `${result.statusCode} ${statusText}`.trim();
+    const statusDescription = statusText ? `${result.statusCode} ${statusText}` : undefined;
     if (event.multiValueHeaders) return { ...request.toReply(result, statusText), statusDescription };
     const { headers, cookies, ...rest } = result;
     const [cookie, ...lost] = cookies;
@@ -437,17 +434,14 @@ function readBalancer(event: Version1): WebRequest {
   return { ...request, toReply };
 }
 
-type Lattice = WebEvent & { method: string; path: string };
-
-/** The event of VPC Lattice. Its path comes with the query that the client sent, which its documentation does not say. */
-function readLattice({ method, path, headers, queryStringParameters }: Lattice): WebRequest {
-  const [, beforeQuery = path, query = toQuery(queryStringParameters, percentEncode)] =
-    /^(.*?)\?(.*)$/s.exec(path) ?? [];
+/** The event of VPC Lattice. Its path has the query that the client sent, though the documentation shows none. */
+function readLattice({ method, path, headers, queryStringParameters }: WebEvent): WebRequest {
+  const [, beforeQuery, query] = /^(.*?)\?(.*)$/s.exec(path ?? "") ?? [];
   return {
     method,
-    path: beforeQuery,
-    query,
-    headers,
+    path: beforeQuery ?? path,
+    query: query ?? toQuery(queryStringParameters, percentEncode),
+    fields: [headers],
     toReply({ headers, cookies, ...result }) {
       return { ...result, headers: { ...headers, "set-cookie": cookies.length > 1 ? cookies : cookies[0] } };
     },
@@ -455,10 +449,9 @@ function readLattice({ method, path, headers, queryStringParameters }: Lattice):
 }
 
 function toQuery(parameters: Values, encode: (text: string) => string): string {
-  const pairs = Object.entries(parameters ?? {}).flatMap(([name, values]) =>
-    [values].flat().map((value) => [name, value ?? ""]),
-  );
-  return pairs.map((pair) => pair.map(encode).join("=")).join("&");
+  return Object.entries(parameters ?? {})
+    .flatMap(([name, values]) => [values].flat().map((value) => `${encode(name)}=${encode(value ?? "")}`))
+    .join("&");
 }
 
 function percentEncode(text: string): string {
@@ -467,7 +460,7 @@ function percentEncode(text: string): string {
 
 function toRequest(event: unknown): [Request, WebRequest] {
   try {
-    const web = readWebEvent(event);
+    const web = readWebEvent(event as WebEvent);
     return [createRequest(web, event as WebEvent), web];
   } catch (error) {
     throw runtimeError(
@@ -478,95 +471,91 @@ function toRequest(event: unknown): [Request, WebRequest] {
   }
 }
 
-function createRequest(web: WebRequest, { requestContext, body: content = null, isBase64Encoded }: WebEvent): Request {
+function createRequest(web: WebRequest, { requestContext, body: content, isBase64Encoded }: WebEvent): Request {
   const { method, path, query } = web;
-  const token = /^[\w!#$%&'*+.^`|~-]+$/; // RFC 9110, 5.6.2
-  if (typeof method !== "string" || !token.test(method))
-    throw new TypeError(`its method is ${stringify(method)}, not a token`);
   if (typeof path !== "string") throw new TypeError(`its path is ${kindOf(path)}, not a string`);
-  if (typeof content !== "string" && content !== null)
-    throw new TypeError(`its body is ${kindOf(content)}, not a string`);
+  if (typeof (content ?? "") !== "string") throw new TypeError(`its body is ${kindOf(content)}, not a string`);
 
-  const headers = toHeaders(web.headers);
+  const headers = toHeaders(web.fields);
   const scheme = headers.get("x-forwarded-proto") === "http" ? "http" : "https";
-  const host = [headers.get("host"), requestContext.domainName].find(isHost) ?? "localhost";
-  // A path may come decoded. What has a meaning in a URL, or is dropped from one, is encoded again; what is encoded stays so.
-  const target = path.replaceAll(/[?#\\\0-\x20]/g, encodeURIComponent);
+  const host = [headers.get("host"), requestContext?.domainName].find(isHost) ?? "localhost";
+  // An HTTP API and others decode the path. What would change the URL is encoded again. Escapes stay as they are.
+  const target = path.replaceAll(/[?#\\\0-\x20]|%(?![\da-f]{2})/gi, encodeURIComponent);
   const search = query && `?${query.replaceAll(/[#\0-\x20]/g, encodeURIComponent)}`;
-  const bytes = content !== null && isBase64Encoded ? Uint8Array.fromBase64(content) : content;
-  const body = method === "GET" || method === "HEAD" ? null : bytes;
+  const body = method === "GET" || method === "HEAD" ? undefined : content;
   const request = new Request(`${scheme}://${host}${target.startsWith("/") ? "" : "/"}${target}${search}`, {
-    method,
+    method: method as string,
     headers,
-    body,
+    body: (isBase64Encoded && body ? Uint8Array.fromBase64(body) : body) ?? null,
   });
-  return request.method === method ? request : withMethod(request, method);
+  if (request.method === method) return request;
+  throw new TypeError(`its method is ${stringify(method)}, which Bun does not know`); // Bun makes it GET
 }
 
-/** A client may send anything for a host: what is part of a path, or makes no URL, is none. */
-function isHost(name: string | null | undefined): boolean {
-  return (
-    typeof name === "string" && /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d+)?$/i.test(name) && URL.canParse(`https://${name}`)
-  );
+/** A client may send anything as a host. Only a name or an address, with or without a port, counts. */
+function isHost(name: Maybe<string>): boolean {
+  const isAuthority = /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d+)?$/i;
+  return typeof name === "string" && isAuthority.test(name) && URL.canParse(`https://${name}`);
 }
 
-/** Bun takes every method that it does not know for GET. */
-function withMethod(request: Request, method: string): Request {
-  const clone = request.clone.bind(request);
-  return Object.defineProperties(request, {
-    method: { value: method },
-    clone: { value: () => withMethod(clone() as Request, method) },
-  });
-}
-
-function toHeaders(fields: Values): Headers {
+function toHeaders(sources: Values[]): Headers {
   const headers = new Headers();
-  for (const [name, values] of Object.entries(fields ?? {})) {
-    for (const value of [values].flat()) if (typeof value === "string") headers.append(name, toByteString(value));
+  for (const source of sources) {
+    const fields = Object.entries(source ?? {}).map(([name, values]) => [name, [values].flat()] as const);
+    for (const [name, values] of fields) if (values.some((value) => typeof value === "string")) headers.delete(name);
+    for (const [name, values] of fields) {
+      for (const value of values) if (typeof value === "string") headers.append(name, toByteString(value));
+    }
   }
   return headers;
 }
 
-/** In web headers a character is a byte; what does not fit is sent as the bytes of its UTF-8. */
+/** In web headers a character is a byte. A value with other characters becomes the bytes of its UTF-8. */
 function toByteString(value: string): string {
   return /[^\0-\xff]/.test(value) ? Buffer.from(value).toString("latin1") : value;
 }
 
 function checkResponse(response: unknown): asserts response is Response {
   if (!(response instanceof Response)) throw marshalError(`fetch has returned ${kindOf(response)}, not a Response`);
-  const { status } = response;
-  if (status >= 200 && status <= 599) return;
-  throw marshalError(
-    `fetch has returned a Response of status ${status}${status === 0 ? " (Response.error)" : ""}, not of 200 to 599`,
-  );
+  const { status, statusText } = response;
+  const what = "fetch has returned a Response";
+  if (status < 200 || status > 599)
+    throw marshalError(`${what} of status ${status}${status === 0 ? " (Response.error)" : ""}, not of 200 to 599`);
+  if (/[\0-\x08\x0a-\x1f\x7f]/.test(statusText))
+    throw marshalError(`${what} with control characters in its statusText: ${stringify(statusText)}`);
 }
 
 /**
- * Text goes as it is; anything else in base64, and so does text that is compressed or not UTF-8.
- *
- * Bun gives a body that is made of a string no content type, so one without is text if it is UTF-8.
+ * Sends text as it is, and anything else in base64. Text is UTF-8 without a content coding and not of a binary type.
+ * As much as possible is text, since a REST API does not decode the base64 of a type outside its `binaryMediaTypes`.
+ * A body without a content type counts as text/plain: Bun sets none where a Response is made of a string.
  */
 async function toResult(response: Response, method: string) {
   const head = toHead(response);
   const bytes = sendsBody(response, method) ? await response.bytes() : undefined;
   if (!bytes?.length) return { ...head, body: "", isBase64Encoded: false };
   const { "content-type": type = "text/plain;charset=utf-8", "content-encoding": coding = "identity" } = head.headers;
-  const textTypes = /^text\/|^application\/(?:json|javascript|xml|x-www-form-urlencoded|graphql)\b|\+(?:json|xml)\b/i;
-  const isText = textTypes.test(type) && coding.toLowerCase() === "identity";
-  const text = isText
-    ? attempt(() => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes), undefined)
-    : undefined;
+  const binaryTypes =
+    /^(?:image|audio|video|font)\/(?!svg\+xml)|^[^;]*\b(?:octet-stream|zip|gzip|zstd|tar|pdf|wasm|protobuf|msgpack|cbor|grpc)\b/i;
+  const isText = coding.toLowerCase() === "identity" && !binaryTypes.test(type);
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const text = isText ? attempt(() => decoder.decode(bytes), undefined) : undefined;
   head.headers["content-type"] ??= text === undefined ? "application/octet-stream" : type;
   return { ...head, body: text ?? bytes.toBase64(), isBase64Encoded: text === undefined };
 }
 
-/** Status and header fields; `set-cookie` is the only one whose values cannot be joined. */
+/**
+ * Status, header fields and cookies. Only `set-cookie` has values that cannot be joined. Fields that are about one
+ * connection are left out. @see https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+ */
 function toHead({ status, headers }: Response) {
-  const fields = [...headers].filter(([name]) => name !== "set-cookie");
+  const known = "set-cookie,connection,keep-alive,proxy-connection,te,transfer-encoding,upgrade";
+  const omitted = `${known},${headers.get("connection") ?? ""}`.toLowerCase().split(/[\s,]+/);
+  const fields = [...headers].filter(([name]) => !omitted.includes(name));
   return { statusCode: status, headers: Object.fromEntries(fields), cookies: headers.getSetCookie() };
 }
 
-/** Whether the body is to be sent; one that is not is cancelled, since nobody will read it. */
+/** Whether the reply has a body. Cancels a body that is not sent. */
 function sendsBody(response: Response, method: string): boolean {
   if (method === "HEAD" || response.status === 204 || response.status === 304) {
     const invocation = current();
@@ -1052,6 +1041,8 @@ interface OpenStream extends ChunkedBody {
 function asStreamed(value: unknown): Streamed | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   if (Symbol.asyncIterator in value) return { body: value as AsyncIterable<Bytes> };
+  if ("bodyUsed" in value)
+    throw marshalError("a Response was returned: serve it with run(http(fetch)), or return await response.json()");
   const hasStream = "body" in value && isObject(value.body) && Symbol.asyncIterator in value.body;
   return hasStream ? (value as Streamed) : undefined;
 }

@@ -177,3 +177,67 @@ export function lattice(request: WebRequest): WebEvent {
     ...payload(request, undefined),
   };
 }
+
+const restContext = { accountId: "123456789012", apiId: "id", requestId: "id=", stage: "prod" };
+
+/** Events that hold the fields of a request, and are none; their members are those that the documentation shows. */
+export const notRequests: Record<string, { from: string; event: WebEvent }> = {
+  /** https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-use-lambda-authorizer.html */
+  "a REST API's authorizer": {
+    from: "a Lambda authorizer",
+    event: { ...restApi({}), type: "REQUEST", methodArn: "arn:aws:execute-api:us-east-1:123456789012:id/prod/GET/p" },
+  },
+  "a REST API's authorizer of tokens": {
+    from: "a Lambda authorizer",
+    event: {
+      type: "TOKEN",
+      methodArn: "arn:aws:execute-api:us-east-1:123456789012:id/prod/GET/p",
+      authorizationToken: "",
+    },
+  },
+  /** https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html (versions 2.0 and 1.0) */
+  "an HTTP API's authorizer": {
+    from: "a Lambda authorizer",
+    event: {
+      ...httpApi({}),
+      type: "REQUEST",
+      routeArn: "arn:aws:execute-api:us-east-1:123456789012:id/$default/GET/p",
+    },
+  },
+  "an HTTP API's authorizer of version 1.0": {
+    from: "a Lambda authorizer",
+    event: {
+      ...restApi({}),
+      version: "1.0",
+      type: "REQUEST",
+      methodArn: "arn:aws:execute-api:us-east-1:123456789012:id",
+    },
+  },
+  /** https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-keys-connect-disconnect.html */
+  "a WebSocket that is opened": {
+    from: "a WebSocket",
+    event: {
+      headers: { Host: "id.execute-api.us-east-1.amazonaws.com", Upgrade: "websocket" },
+      multiValueHeaders: { Host: ["id.execute-api.us-east-1.amazonaws.com"], Upgrade: ["websocket"] },
+      requestContext: { ...restContext, routeKey: "$connect", eventType: "CONNECT", connectionId: "id=" },
+      isBase64Encoded: false,
+    },
+  },
+  "a message over a WebSocket": {
+    from: "a WebSocket",
+    event: {
+      requestContext: { ...restContext, routeKey: "$default", eventType: "MESSAGE", connectionId: "id=" },
+      body: "text",
+      isBase64Encoded: false,
+    },
+  },
+  "an authorizer of WebSockets": {
+    from: "a Lambda authorizer",
+    event: {
+      type: "REQUEST",
+      methodArn: "arn:aws:execute-api:us-east-1:123456789012:id/prod/$connect",
+      headers: { Host: "id.execute-api.us-east-1.amazonaws.com" },
+      requestContext: { ...restContext, routeKey: "$connect", eventType: "CONNECT", connectionId: "id=" },
+    },
+  },
+};

@@ -9,7 +9,7 @@ app.get("/client", (context) =>
   context.json({ ...getConnInfo(context).remote, id: context.env.lambdaContext.awsRequestId }),
 );
 app.get("/event", (context) => context.json(context.env.event));
-app.on("BREW", "/pot", async (context) =>
+app.on("PROPFIND", "/pot", async (context) =>
   context.text(`${context.req.method} ${await context.req.raw.clone().text()}`),
 );
 app.get("/hello/:name", (context) => {

@@ -1,4 +1,4 @@
-import { http, run } from "../../runtime.ts";
+import { http, json, run, type RawHandler } from "../../runtime.ts";
 
 /** What fetch may return that cannot be sent. */
 const answers: Record<string, () => unknown> = {
@@ -28,6 +28,7 @@ const answers: Record<string, () => unknown> = {
     uncancelled(() => {
       throw new RangeError("thrown by cancel");
     }),
+  "/line-feed": () => new Response("text", { statusText: "OK\r\nx: y" }),
   "/600": () => Object.defineProperty(new Response(), "status", { value: 600 }),
 };
 
@@ -37,4 +38,13 @@ function uncancelled(cancel: () => unknown): Response {
 
 const fetch = (request: Request) => answers[new URL(request.url).pathname]?.() as Response;
 
-run({ buffered: http(fetch), streaming: http(fetch, { streaming: true }) });
+/** Handlers of other kinds that return a Response, with a body or without one. */
+const responses = [new Response("created", { status: 201 }), new Response(null, { status: 204 })];
+
+run({
+  buffered: http(fetch),
+  streaming: http(fetch, { streaming: true }),
+  json: json((index: number) => responses[index]),
+  promised: json(async (index: number) => responses[index]),
+  raw: ((_headers: Uint8Array, body: Uint8Array) => responses[Number(Buffer.from(body))]) as RawHandler,
+});

@@ -11,6 +11,13 @@ function events(): ReadableStream<Uint8Array> {
   });
 }
 
+function endless(): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    pull: (controller) => controller.enqueue(new Uint8Array(1000)),
+    cancel: () => console.log("cancelled"),
+  });
+}
+
 const routes: Record<string, () => Response> = {
   "/events": () => new Response(events(), { headers: { "content-type": "text/event-stream" } }),
   "/empty": () => new Response(null, { status: 204 }),
@@ -23,6 +30,9 @@ const routes: Record<string, () => Response> = {
         ["set-cookie", "b=2"],
       ],
     }),
+  "/fields": () =>
+    new Response("text", { headers: { connection: "close, x-hop", te: "trailers", "x-hop": "1", "x-other": "1" } }),
+  "/endless": () => new Response(endless()),
   "/throw": () => {
     throw new RangeError("in fetch");
   },
