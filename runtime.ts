@@ -30,6 +30,7 @@ const env = process.env as NodeJS.ProcessEnv & { [Variable in LambdaVariable]?: 
 type LambdaVariable =
   | "_HANDLER"
   | "_X_AMZN_TRACE_ID"
+  | "AWS_EXECUTION_ENV"
   | `AWS_LAMBDA_FUNCTION_${"MEMORY_SIZE" | "NAME" | "VERSION"}`
   | `AWS_LAMBDA_LOG_${"FORMAT" | "GROUP_NAME" | "LEVEL" | "STREAM_NAME"}`
   | "AWS_LAMBDA_MAX_CONCURRENCY"
