@@ -30,6 +30,7 @@ const env = process.env as NodeJS.ProcessEnv & { [Variable in LambdaVariable]?: 
 type LambdaVariable =
   | "_HANDLER"
   | "_X_AMZN_TRACE_ID"
+  | "AWS_EXECUTION_ENV"
   | `AWS_LAMBDA_FUNCTION_${"MEMORY_SIZE" | "NAME" | "VERSION"}`
   | `AWS_LAMBDA_LOG_${"FORMAT" | "GROUP_NAME" | "LEVEL" | "STREAM_NAME"}`
   | "AWS_LAMBDA_MAX_CONCURRENCY"
@@ -124,12 +125,12 @@ export interface Context {
   getRemainingTimeInMillis(): number;
   /** Has no effect: an invocation ends when its handler's promise settles. */
   callbackWaitsForEmptyEventLoop: boolean;
-  /** @deprecated Return the result. @throws {Error} always. */
-  done(error?: Error, result?: unknown): never;
-  /** @deprecated Throw the error. @throws {Error} always. */
-  fail(error: Error | string): never;
-  /** @deprecated Return the result. @throws {Error} always. */
-  succeed(result: unknown, object?: unknown): never;
+  /** @deprecated Return the result. @throws {Error} until the invocation is answered; after that, the error is logged. */
+  done(error?: Error, result?: unknown): void;
+  /** @deprecated Throw the error. @throws {Error} as `done` does. */
+  fail(error: Error | string): void;
+  /** @deprecated Return the result. @throws {Error} as `done` does. */
+  succeed(result: unknown, object?: unknown): void;
 }
 
 /** @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html */
@@ -212,17 +213,26 @@ const largestConcurrency = 10_000;
  * UTF-8 is reported as `Runtime.UnmarshalError`, a result that cannot be JSON as `Runtime.MarshalError`. A result that is
  * async-iterable, or whose `body` is, is a stream and not JSON: {@link Reply}.
  *
- * @param handler May also be typed with the `Handler` of `@types/aws-lambda`, but is called without a callback, as by Node.js 24.
+ * @param handler May be typed with the `Handler` of `@types/aws-lambda`. There are no callbacks, as in Node.js 24: a handler that
+ *   has three parameters fails if it returns `undefined`. One made by `awslambda.streamifyResponse` gets its stream.
  * @throws {TypeError} if it is not a function.
  * @example run(json(async (event: { id: number }, context) => ({ id: event.id, request: context.awsRequestId })));
  */
 export function json<Event, Result>(
   handler: (event: Event, context: Context, ...callback: never[]) => Result | Promise<Result> | void,
-): RawHandler {
+): RawHandler;
+export function json<Event>(
+  handler: (event: Event, stream: ResponseStream, context: Context) => unknown, // by awslambda.streamifyResponse
+): RawHandler;
+export function json(handler: (event: unknown, ...rest: never[]) => unknown): RawHandler {
   if (typeof handler !== "function") throw new TypeError(`json takes a function, and got ${kindOf(handler)}`);
-  const call = handler as (event: Event, context: Context) => unknown;
+  if (streamingMark in handler)
+    return (headers, body) => callStreaming(handler, unmarshal(body), createContext(headers));
+  const call = handler as (event: unknown, context: Context) => unknown;
+  const hasCallback = handler.length > 2;
   const raw: RawHandler = (headers, body) => {
-    const result = call(unmarshal(body) as Event, createContext(headers));
+    const result = call(unmarshal(body), createContext(headers));
+    if (result === undefined && hasCallback) throw callbackError();
     const isPromise = typeof result === "object" && result !== null && "then" in result;
     return isPromise ? toReplyLater(result) : toReply(result);
   };
@@ -590,11 +600,14 @@ const signalMargin = 100;
 /** The longest time that a timer can be set to, in ms. */
 const longestTimer = 2 ** 31 - 1;
 
-/** Makes a context that reads each member when it is asked for it. */
+/** Makes a context that reads each member when it is asked for it. The accessors are its own, so that a copy has them all. */
 function createContext(headers: Uint8Array): Context {
   const received = Date.now();
+  const invocation = current();
+  const refuse = () => refuseCallback(invocation);
   let abort: AbortController | undefined;
-  return {
+  const context: Context & { __proto__: object } = {
+    __proto__: (contextPrototype ??= { [inspectMethod]: copyOfThis }),
     functionName: env.AWS_LAMBDA_FUNCTION_NAME ?? "",
     functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION ?? "",
     get invokedFunctionArn() {
@@ -621,11 +634,9 @@ function createContext(headers: Uint8Array): Context {
     get signal() {
       if (abort) return abort.signal;
       const { signal } = (abort = new AbortController());
-      const invocation = Array.from(inFlight).find((candidate) => candidate.headers === headers);
       const deadline = deadlineOf(headers);
       const due = deadline - Date.now() - signalMargin;
-      const isOver = running && !invocation;
-      if (isOver || deadline <= received || due > longestTimer) return signal;
+      if (invocation?.over || deadline <= received || due > longestTimer) return signal;
       const fire = () => abort?.abort(new DOMException("the deadline of the invocation is near", "TimeoutError"));
       if (due <= 0) fire();
       else if (invocation) invocation.timer = setTimeout(fire, due);
@@ -634,10 +645,18 @@ function createContext(headers: Uint8Array): Context {
     },
     getRemainingTimeInMillis: () => deadlineOf(headers) - Date.now(),
     callbackWaitsForEmptyEventLoop: true,
-    done: refuseCallback,
-    fail: refuseCallback,
-    succeed: refuseCallback,
+    done: refuse,
+    fail: refuse,
+    succeed: refuse,
   };
+  return context;
+}
+
+/** Prints a context with values, where its accessors would be printed. */
+let contextPrototype: object | undefined;
+
+function copyOfThis(this: object): object {
+  return { ...this };
 }
 
 /** In ms since the epoch; what is not a number is no deadline. */
@@ -656,8 +675,139 @@ function jsonHeader<Value>(headers: Uint8Array, name: string): Value | undefined
   }
 }
 
-function refuseCallback(): never {
-  throw new Error("this runtime has no callbacks: return the result (or a promise of it), or throw the error");
+/** What is thrown after the answer would be taken for an error of the next invocation, so it is logged. */
+function refuseCallback(invocation: Invocation | undefined): void {
+  const error = new Error("this runtime has no callbacks: return the result (or a promise of it), or throw the error");
+  if (!invocation?.answered) throw error;
+  logError(invocation, error);
+}
+
+function callbackError(): Error {
+  const what =
+    "the handler has three parameters and returned undefined, so it waits for a callback; there are none here";
+  const remedy = "return the result or a promise of it, or wrap the handler: json(promisify(handler)), from node:util";
+  return runtimeError("Runtime.CallbackHandlerDeprecated", `${what}: ${remedy}`);
+}
+
+// ── awslambda: the global of the official Node.js runtime, and its variable ─────────────────────────────────────────
+
+defineGlobal("awslambda", () => ({ streamifyResponse, HttpResponseStream, InvokeStore: createInvokeStore() }));
+
+// Its absence is taken for "not in Lambda", and it cannot be configured.
+if (env.AWS_LAMBDA_RUNTIME_API) env.AWS_EXECUTION_ENV ??= "AWS_Lambda_provided.al2023";
+
+/** Defines a global that costs nothing until it is first read. */
+function defineGlobal(name: string, create: () => unknown): void {
+  const set = (value: unknown) =>
+    void Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
+  const get = () => {
+    const value = create();
+    set(value);
+    return value;
+  };
+  Object.defineProperty(globalThis, name, { get, set, configurable: true });
+}
+
+/** What a handler made by `awslambda.streamifyResponse` writes its reply to. */
+type ResponseStream = import("node:stream").Writable & {
+  setContentType(contentType: string): void;
+  /** What is sent before the first chunk. */
+  prelude?: string;
+};
+
+/** How the official runtime marks such a handler. Packages that wrap handlers know it, too. */
+const streamingMark = Symbol.for("aws.lambda.runtime.handler.streaming");
+
+function streamifyResponse(handler: object): object {
+  return Object.assign(handler, { [streamingMark]: "response" });
+}
+
+const HttpResponseStream = {
+  from(stream: ResponseStream, metadata: object = {}): ResponseStream {
+    stream.setContentType("application/vnd.awslambda.http-integration-response");
+    stream.prelude = `${stringify(metadata)}${"\0".repeat(8)}`;
+    return stream;
+  },
+};
+
+/** Calls a handler that writes to a stream. The reply begins with what it writes first; what fails before that is an error. */
+async function callStreaming(handler: Function, event: unknown, context: Context): Promise<Streamed> {
+  const { PassThrough } = getBuiltinModule("node:stream");
+  const stream = new PassThrough();
+  const { write } = stream;
+  let contentType: string | undefined;
+  let hasBegun = false;
+  const response: ResponseStream = Object.assign(stream, {
+    setContentType(type: string) {
+      if (hasBegun) throw new Error("the content type cannot be set any more: the reply has begun");
+      contentType = type;
+    },
+    write(chunk: unknown, encoding?: BufferEncoding, done?: () => void) {
+      const isContent = typeof chunk === "string" || ArrayBuffer.isView(chunk);
+      return write.call(stream, isContent ? chunk : stringify(chunk), encoding as BufferEncoding, done);
+    },
+  });
+  const handled = (async () => handler(event, response, context))();
+  handled.catch((error) => stream.destroy(error ?? new Error(`the handler has thrown ${error}`)));
+  const chunks = stream[Symbol.asyncIterator]();
+  let next = await chunks.next();
+  hasBegun = true;
+
+  async function* body(): AsyncGenerator<Bytes> {
+    try {
+      if (response.prelude) yield response.prelude;
+      for (; !next.done; next = await chunks.next()) yield next.value;
+      await handled;
+    } finally {
+      stream.destroy();
+    }
+  }
+  return { ...(contentType && { contentType }), body: body() };
+}
+
+/** What `@aws/lambda-invoke-store` takes for the store of the official runtime: a context of each invocation. */
+function createInvokeStore() {
+  type Stored = Record<string | symbol, unknown>;
+  const prefix = "_AWS_LAMBDA_";
+  const contexts = new WeakMap<Invocation, Stored>();
+  let outside: Stored | undefined; // what was set while no invocation is in flight
+  let nested: import("node:async_hooks").AsyncLocalStorage<Stored> | undefined; // for run, which tests call
+
+  function getContext(): Stored | undefined {
+    const invocation = current();
+    const context = nested?.getStore() ?? (invocation ? contexts.get(invocation) : outside);
+    if (context || !invocation) return context;
+    const created: Stored = {
+      [Symbol.for(`${prefix}REQUEST_ID`)]: invocation.id,
+      [Symbol.for(`${prefix}X_RAY_TRACE_ID`)]: fieldValue(invocation.fields, "Lambda-Runtime-Trace-Id"),
+      [Symbol.for(`${prefix}TENANT_ID`)]: fieldValue(invocation.fields, "Lambda-Runtime-Aws-Tenant-Id"),
+    };
+    contexts.set(invocation, created);
+    return created;
+  }
+
+  const get = (key: string | symbol) => getContext()?.[key];
+  const ownGet = (name: string) => () => get(Symbol.for(prefix + name));
+  return {
+    getContext,
+    get,
+    hasContext: () => getContext() !== undefined,
+    set(key: string | symbol, value: unknown) {
+      if (typeof key === "symbol" && Symbol.keyFor(key)?.startsWith(prefix))
+        throw new Error(`InvokeStore.set: ${String(key)} cannot be set`);
+      (getContext() ?? (outside ??= {}))[key] = value;
+    },
+    run(context: Stored, callback: () => unknown) {
+      nested ??= new (getBuiltinModule("node:async_hooks").AsyncLocalStorage)();
+      return nested.run(context, callback);
+    },
+    getRequestId: () => ownGet("REQUEST_ID")() ?? "-",
+    getXRayTraceId: ownGet("X_RAY_TRACE_ID"),
+    getTenantId: ownGet("TENANT_ID"),
+    getTraceparent: ownGet("TRACEPARENT"),
+    getTracestate: ownGet("TRACESTATE"),
+    getBaggage: ownGet("BAGGAGE"),
+  };
 }
 
 // ── The invocation loop ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -1737,13 +1887,7 @@ function display(value: unknown): string {
 // The console is Bun's own until it is first used: where nothing is logged, nothing is spent on it.
 if (runtimeApi) {
   const { console } = globalThis;
-  const set = (value: unknown) =>
-    void Object.defineProperty(globalThis, "console", { value, writable: true, configurable: true });
-  const get = () => {
-    set(Object.assign(console, consoleMethods(console)));
-    return console;
-  };
-  Object.defineProperty(globalThis, "console", { get, set, configurable: true });
+  defineGlobal("console", () => Object.assign(console, consoleMethods(console)));
 }
 
 /**

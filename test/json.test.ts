@@ -146,9 +146,3 @@ test("the signal fires 100 ms before the deadline", async () => {
   assert.equal(name, "TimeoutError");
   assert.ok(remaining <= 100, String(remaining));
 });
-
-test("a handler that calls a callback fails with its own error: there is no third argument", async () => {
-  await using sandbox = await Sandbox.start("callback");
-  const report = await sandbox.invoke({ body: '"event"', expect: "error" });
-  assert.match(report.body.toString(), /"errorMessage":"callback is not a function\./);
-});

@@ -40,6 +40,7 @@ run(json(untyped));
 run(json(sqs));
 run({ sqs: json(sqs), batch: json(batch) });
 run(json(async (_event: unknown, context: LambdaContext) => context.awsRequestId));
+run(json(awslambda.streamifyResponse<{ id: number }>(async ({ id }, stream) => void stream.end(`${id}`))));
 declare const context: Context;
 context satisfies LambdaContext;
 
@@ -55,6 +56,8 @@ run(json<{ id: number }, string>((event) => String(event.id)));
 run(json<{ id: number }, string>((event) => event.id));
 // @ts-expect-error: there is no such member
 run(json((_event, context) => context.nothing));
+// @ts-expect-error: the second parameter is the context
+run(json((_event, context: string) => context));
 
 // Web handlers are functions of a request, and may want the event and the context; the event is typed or not.
 const app = new Hono();
