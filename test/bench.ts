@@ -21,11 +21,12 @@ import {
   measureStart,
   measureStartAnywhere,
 } from "./bench/groups.ts";
+import { measureCold } from "./bench/cold.ts";
 import { measureGrowth } from "./bench/growth.ts";
 import { measureKnobs } from "./bench/knobs.ts";
 import { measureLoops } from "./bench/loops.ts";
 import { NodeClient } from "./bench/node-client.ts";
-import { groups, parseOptions } from "./bench/options.ts";
+import { groups, parseOptions, unpinned } from "./bench/options.ts";
 import { pinToOneCpu } from "./bench/process.ts";
 import { machine, progress, system } from "./bench/report.ts";
 import { chart } from "./bench/svg.ts";
@@ -36,6 +37,7 @@ const guests = { peers, silent, node: wantsNode ? installNode() : undefined };
 
 /** The groups that are rows of the main table. */
 const ofMainTable = {
+  cold: measureCold,
   anywhere: measureStartAnywhere,
   start: measureStart,
   first: measureFirstInvocations,
@@ -56,7 +58,7 @@ const tables: Table[] = [];
 
 let cpu: number | undefined;
 for (const group of wanted) {
-  if (group !== "anywhere") cpu ??= pin();
+  if (!unpinned.includes(group)) cpu ??= pin();
   progress(groups[group]);
   if (group in ofMainTable) rows.push(...(await ofMainTable[group as keyof typeof ofMainTable](guests, runs)));
   else tables.push(...(await ofOwnTables[group as keyof typeof ofOwnTables](guests, runs)));

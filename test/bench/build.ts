@@ -6,13 +6,20 @@ import { join } from "node:path";
 import { architecture, buildWithoutZip, root, workspace } from "../sandbox.ts";
 import { progress } from "./report.ts";
 
-/** The executable of a source file, which is named relative to the repository; built when it is first asked for. */
-export function build(source: string): string {
-  const out = join(workspace, source.replaceAll("/", "-"));
+/** Tells build.sh to leave executables as Bun makes them. */
+export const asBunMakesIt: string[] = []; // "--no-prefetch", once build.sh knows it
+
+/**
+ * The executable of a source file, which is named relative to the repository; built when it is first asked for.
+ *
+ * @param options of build.sh
+ */
+export function build(source: string, options: string[] = []): string {
+  const out = join(workspace, [source.replaceAll("/", "-"), ...options].join(""));
   const executable = join(out, architecture, "bootstrap");
   if (!existsSync(executable)) {
     progress(`building ${source}`);
-    check(buildWithoutZip(buildArguments(source, out)));
+    check(buildWithoutZip([...options, ...buildArguments(source, out)]));
   }
   return executable;
 }

@@ -66,6 +66,11 @@ export class CpuShare implements Disposable {
     };
   }
 
+  /** Limits a process that runs already, with all of its threads. */
+  limitRunning(pid: number): void {
+    writeFileSync(join(this.directory, "cgroup.procs"), String(pid));
+  }
+
   /** Removes the group, as soon as the processes in it, which have been killed, are gone. */
   [Symbol.dispose](): void {
     this.created[Symbol.dispose]();

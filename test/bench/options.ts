@@ -7,6 +7,7 @@ import { ownNames } from "./subjects.ts";
 
 /** The groups of rows, in the order in which they are measured. */
 export const groups = {
+  cold: "a start with nothing in the page cache, and the first two events with the CPU share of 128 MB; needs root",
   anywhere: "exec to the first request, on any CPU",
   start: "exec to the first request, and to the first response",
   first: "CPU time of the first 100, 1,000 and 10,000 invocations; the first 200 with the CPU share of 128 MB",
@@ -24,8 +25,10 @@ export type Group = keyof typeof groups;
 const groupNames = Object.keys(groups) as Group[];
 /** The ones that are measured only when they are asked for. */
 const extra: Group[] = ["growth", "loops", "knobs"];
+/** The ones that are measured on whichever CPU the system chooses; they come first. */
+export const unpinned: Group[] = ["cold", "anywhere"];
 /** The ones that the chart is drawn of. */
-const drawn: Group[] = ["start", "first", "memory"];
+const drawn: Group[] = ["cold", "start", "first", "memory"];
 
 const usage = `Usage: npm run bench [-- OPTION …]
 
@@ -39,7 +42,7 @@ ${groupNames.map((group) => `                         ${group.padEnd(8)}  ${grou
                          a path, a copy of that file is started. Can be given several times.
   --start NAME='COMMAND' the same for a bootstrap that does something else: only its start is measured, up to its request
   --json FILE            writes every single measurement
-  --svg FILE             draws the start, the first 1,000 invocations and memory
+  --svg FILE             draws the cold start, the start, the first 1,000 invocations and memory
   --help                 this text`;
 
 export interface Options {

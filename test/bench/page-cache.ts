@@ -9,7 +9,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { dlopen, FFIType } from "bun:ffi";
 import { undoAtExit } from "./undo.ts";
 
@@ -20,10 +20,13 @@ const { symbols: libc } = dlopen("libc.so.6", {
   mmap: { args: [ptr, i64, i32, i32, i32, i64], returns: ptr },
   munmap: { args: [ptr, i64], returns: i32 },
   mincore: { args: [ptr, i64, ptr], returns: i32 },
+  sync: { args: [], returns: FFIType.void },
+  flock: { args: [i32, i32], returns: i32 },
   posix_fadvise: { args: [i32, i64, i64, i32], returns: i32 },
 });
 const PROT_READ = 1;
 const MAP_SHARED = 1;
+const LOCK_EX_NB = 2 | 4;
 const POSIX_FADV_DONTNEED = 4;
 
 /** The pages of a file that are in the page cache, by number from 0 on. */
@@ -49,21 +52,59 @@ export function evict(file: string): void {
   if (left > 0) throw new Error(`${left} pages of ${file} stay in the page cache: is it in use, or not on a disk?`);
 }
 
+/** The libraries of the system that this process uses: libc, libm, and the one that loads them. */
+const libraries = new Set(readFileSync("/proc/self/maps", "utf8").match(/\/\S*\.so\b\S*$/gm));
+
+/** Empties the page cache, but for the libraries of the system, which a new sandbox is not the first to use. */
+export function dropPageCache(): void {
+  libc.sync(); // what is not written yet would stay
+  writeFileSync("/proc/sys/vm/drop_caches", "3");
+  for (const library of libraries) readFileSync(library);
+}
+
 /** Sets how many kB the disk that a file is on reads ahead, until this is disposed. @throws Error where that cannot be */
 export function setReadAhead(file: string, kilobytes: number): Disposable {
-  const setting = readAheadOf(file);
-  const before = readFileSync(setting, "utf8");
-  const undo = undoAtExit(() => writeFileSync(setting, before));
-  writeFileSync(setting, String(kilobytes));
+  const disk = diskOf(file);
+  const lock = openSync(readAheadOf(disk), "r+");
+  if (libc.flock(lock, LOCK_EX_NB) !== 0) {
+    closeSync(lock);
+    throw new Error(`another process has set how much ${disk} reads ahead: try again when it has ended`);
+  }
+  const before = readFileSync(lock, "utf8");
+  const undo = undoAtExit(() => {
+    writeFileSync(lock, before);
+    closeSync(lock);
+  });
+  writeFileSync(lock, String(kilobytes));
   return undo;
 }
 
-/** The file with this setting, in kB. A partition has that of its disk. */
-function readAheadOf(file: string): string {
-  const { dev } = statSync(file);
-  const [major, minor] = [(dev >>> 8) & 0xfff, (dev & 0xff) | ((dev >>> 12) & 0xfff00)];
-  const device = `/sys/dev/block/${major}:${minor}`;
+/** Sets how much a disk reads ahead back to what it is now, when this is disposed. */
+export function keepReadAhead(disk: string): Disposable {
+  const before = readFileSync(readAheadOf(disk), "utf8");
+  return undoAtExit(() => writeFileSync(readAheadOf(disk), before));
+}
+
+function readAheadOf(disk: string): string {
+  return `/sys/block/${disk}/queue/read_ahead_kb`;
+}
+
+/** The name of the disk that a file is on. */
+function diskOf(file: string): string {
+  const device = `/sys/dev/block/${deviceOf(file)}`;
   if (!existsSync(device)) throw new Error(`${file} is not on a file system with a disk of its own`);
   const directory = realpathSync(device);
-  return join(existsSync(join(directory, "partition")) ? dirname(directory) : directory, "queue/read_ahead_kb");
+  return basename(existsSync(join(directory, "partition")) ? dirname(directory) : directory);
+}
+
+/** The type of the file system that a file is on. */
+export function fileSystemOf(file: string): string {
+  const mounted = new RegExp(`^\\d+ \\d+ ${deviceOf(file)} .* - (\\S+) `, "m");
+  return mounted.exec(readFileSync("/proc/self/mountinfo", "utf8"))?.[1] ?? "an unknown file system";
+}
+
+/** The device that a file is on, as MAJOR:MINOR. */
+function deviceOf(file: string): string {
+  const { dev } = statSync(file);
+  return `${(dev >>> 8) & 0xfff}:${(dev & 0xff) | ((dev >>> 12) & 0xfff00)}`;
 }

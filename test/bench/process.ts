@@ -33,10 +33,10 @@ export interface Invocation {
  * The same with a fresh copy of its executable, if that is given by a path, in the place of the last one of that name:
  * how a file got into the page cache changes how fast it starts.
  */
-export function freshCopy(name: string, subject: Subject): Subject {
+export function freshCopy(name: string, subject: Subject, parent = workspace): Subject {
   const [executable, ...args] = subject.command;
   if (!executable.includes("/")) return subject;
-  const directory = join(workspace, `copy of ${name}`);
+  const directory = join(parent, `copy of ${name}`);
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory);
   const copy = join(directory, basename(executable));
@@ -115,11 +115,12 @@ export class Bootstrap implements AsyncDisposable {
     return this.service.askedAt - this.begun;
   }
 
-  /** Sends one event, and returns the reply, and how long after exec it came, in ms. */
-  async invoke(event: PreparedEvent): Promise<{ reply: string; sinceExec: number }> {
+  /** Sends one event, and returns the reply, and how long after the event and after exec it came, in ms. */
+  async invoke(event: PreparedEvent): Promise<{ reply: string; took: number; sinceExec: number }> {
     let reply = "";
     await this.withPatience(this.service.invoke(event, 1, { onReply: (body) => (reply = body.toString()) }));
-    return { reply, sinceExec: this.service.repliedAt - this.begun };
+    const { sentAt, repliedAt } = this.service;
+    return { reply, took: repliedAt - sentAt, sinceExec: repliedAt - this.begun };
   }
 
   /** Sends an event, and checks that the process echoes it, as JSON at least: later replies have to be as long. */

@@ -67,6 +67,8 @@ const answerPath = new RegExp(`^POST ${basePath}/invocation/([^/]+)/(response|er
 export class Service {
   /** When the process has last asked for an event, by `performance.now()`. */
   askedAt = NaN;
+  /** When an event was last sent, by `performance.now()`. */
+  sentAt = NaN;
   /** When a reply was last received whole, by `performance.now()`. */
   repliedAt = NaN;
   private readonly listener: Bun.TCPSocketListener<Connection>;
@@ -168,6 +170,7 @@ export class Service {
       const { id, bytes } = block.event.next();
       block.unsent--;
       block.inFlight.add(id);
+      this.sentAt = performance.now();
       this.asking.shift()!.data.send(bytes);
     }
     if (block.unsent === 0 && block.inFlight.size === 0) {
