@@ -27,6 +27,8 @@ Compiles HANDLER.ts into DIR/<arch>/bootstrap, and packs it into DIR/bootstrap-<
   --locales LIST  keeps the data of these languages and of English, and drops all others; default: keeps all
                   --locales en,de,ja makes the zip about 6 MB smaller. For a dropped language, Intl and toLocaleString
                   answer in English or in no language, without an error.
+  --no-prefetch   leaves out the prefetch. That is machine code which runs before the program and asks the kernel for all
+                  pages that a start touches. In a new sandbox it makes the cold start several times faster.
   --no-zip        makes no zip, which saves most of the time: for container images, or to try something
   --help          prints this text
 
@@ -135,6 +137,7 @@ interface Options {
   packages: string[];
   /** Languages whose data stays; none if all do. */
   languages: string[];
+  prefetch: boolean;
   zip: boolean;
   argumentsForBun: string[];
 }
@@ -144,6 +147,7 @@ function parseArguments(here: string, args: string[]): Options {
   for (const name of ["--arch", "--out", "--include", "--package", "--locales"]) values.set(name, []);
   const valuesOf = (name: string) => values.get(name) ?? [];
   const handlers: string[] = [];
+  let prefetch = true;
   let zip = true;
 
   const end = args.includes("--") ? args.indexOf("--") : args.length;
@@ -152,6 +156,7 @@ function parseArguments(here: string, args: string[]): Options {
     const [, name = argument, attached] = /^(--.*?)=(.*)$/s.exec(argument) ?? [];
     const hint = existsSync(argument) ? `: the file is ./${argument}` : "";
     if (values.has(name)) valuesOf(name).push((attached ?? own.shift()) || misused(`${name} needs a value`));
+    else if (argument === "--no-prefetch") prefetch = false;
     else if (argument === "--no-zip") zip = false;
     else if (argument.startsWith("-")) misused(`unknown option ${argument}${hint}`);
     else handlers.push(argument);
@@ -171,6 +176,7 @@ function parseArguments(here: string, args: string[]): Options {
     included: [...new Set(includes.flatMap((path) => includedFiles(path, out)))],
     packages,
     languages,
+    prefetch,
     zip,
     argumentsForBun: args.slice(end + 1),
   };
@@ -508,7 +514,7 @@ async function compile(build: Build): Promise<void> {
   const bytes = readFileSync(executable);
   if (build.languages.length > 0) keepLanguages(bytes, build.languages);
   mkdirSync(build.staged, { recursive: true });
-  writeFileSync(join(build.staged, "bootstrap"), bytes);
+  writeFileSync(join(build.staged, "bootstrap"), build.prefetch ? withPrefetch(bytes, arch) : bytes);
   chmodSync(join(build.staged, "bootstrap"), 0o755);
 }
 
@@ -667,6 +673,145 @@ function canonicalLanguage(code: string): string {
   return Intl.getCanonicalLocales(code)[0]?.split("-")[0] ?? code;
 }
 
+// ── Prefetch: asks for the pages of a start before the program touches them ──────────────────────────────────────────
+
+/**
+ * In a new sandbox no page of the executable is in memory. Each is read when it is first touched, one after the other,
+ * and that is most of a cold start. This code runs at the entry point, between ld.so and the program. It asks the kernel
+ * for all of them at once: with MADV_WILLNEED, which begins to read, then with MADV_POPULATE_READ (since Linux 5.14),
+ * which maps what has come. Both only advise: where the kernel refuses, nothing changes. A table of addresses and lengths
+ * follows the code, up to an address of 0. Registers are as the program expects them.
+ */
+const prefetchCode: Record<Architecture, string> = {
+  x86_64: `
+    49 89 d5                 mov %rdx, %r13          # belongs to the program
+    41 bc 03 00 00 00        mov $3, %r12d           # MADV_WILLNEED
+    48 8d 1d 38 00 00 00  1: lea table(%rip), %rbx
+    8b 3b                 2: mov (%rbx), %edi        # address
+    8b 73 04                 mov 4(%rbx), %esi       # length
+    48 83 c3 08              add $8, %rbx
+    85 ff                    test %edi, %edi
+    74 0c                    jz 3f
+    44 89 e2                 mov %r12d, %edx
+    b8 1c 00 00 00           mov $28, %eax           # madvise
+    0f 05                    syscall
+    eb e7                    jmp 2b
+    41 83 fc 16           3: cmp $22, %r12d
+    41 bc 16 00 00 00        mov $22, %r12d          # MADV_POPULATE_READ
+    75 d4                    jne 1b
+    4c 89 ea                 mov %r13, %rdx
+    ff 25 02 00 00 00        jmp *entry(%rip)
+    66 90                    .balign 8
+    00 00 00 00       entry: .long 0                 # the entry point of the program
+    00 00 00 00              .long 0
+                      table:`,
+  arm64: `
+    e9 03 00 aa              mov x9, x0              // belongs to the program
+    6a 00 80 52              mov w10, #3             // MADV_WILLNEED
+    0b 02 00 10           1: adr x11, table
+    60 05 c1 28           2: ldp w0, w1, [x11], #8   // address, length
+    a0 00 00 34              cbz w0, 3f
+    e2 03 0a 2a              mov w2, w10
+    28 1d 80 52              mov w8, #233            // madvise
+    01 00 00 d4              svc #0
+    fb ff ff 17              b 2b
+    5f 59 00 71           3: cmp w10, #22
+    ca 02 80 52              mov w10, #22            // MADV_POPULATE_READ
+    e1 fe ff 54              b.ne 1b
+    e0 03 09 aa              mov x0, x9
+    70 00 00 58              ldr x16, entry
+    00 02 1f d6              br x16
+    1f 20 03 d5              .balign 8
+    00 00 00 00       entry: .long 0                 // the entry point of the program
+    00 00 00 00              .long 0
+                      table:`,
+};
+
+const pageSize = 4096; // what the tables count in; advice for a part of a larger page is refused
+
+/** The executable with a segment for the code and its table behind it. Of Bun's own bytes, two places in headers change. */
+function withPrefetch(executable: Buffer, arch: Architecture): Buffer {
+  const headers = programHeaders(executable);
+  const note = headers.find(({ type }) => type === 4); // PT_NOTE, which nothing reads at run time
+  const last = headers.findLast(({ type }) => type === 1); // PT_LOAD, with the bundle at its end
+  const table = note && prefetchTables.get(buildId(executable, note));
+  if (!table || !last) {
+    console.error(`build.sh: ${arch} has no prefetch, so its cold start takes longer: no table fits this Bun`);
+    return executable;
+  }
+
+  const ranges = [...rangesOfTable(table), ...rangesOfBytecode(executable, last)];
+  const bytes = prefetchCode[arch].replaceAll(/^ *((?:[\da-f]{2} )*).*$/gm, "$1").replaceAll(/\s/g, "");
+  const code = Buffer.concat([Buffer.from(bytes, "hex"), uint32(...ranges.flat(), 0, 0)]);
+  executable.copy(code, bytes.length / 2 - 8, 24, 32); // the entry point
+
+  const offset = Math.ceil(executable.length / 4096) * 4096;
+  const address = Math.ceil((last.address + last.size) / last.alignment) * last.alignment + (offset % last.alignment);
+  const result = Buffer.concat([executable, Buffer.alloc(offset - executable.length), code]);
+  uint64(address).copy(result, 24);
+  uint32(1, 5).copy(result, note.at); // PT_LOAD, to be read and executed
+  uint64(offset, address, address, code.length, code.length, last.alignment).copy(result, note.at + 8);
+  return result;
+}
+
+interface ProgramHeader {
+  at: number;
+  type: number;
+  offset: number;
+  address: number;
+  size: number;
+  alignment: number;
+}
+
+/** @see https://refspecs.linuxfoundation.org/elf/gabi4+/ch5.pheader.html */
+function programHeaders(executable: Buffer): ProgramHeader[] {
+  const field = (at: number) => Number(executable.readBigUInt64LE(at));
+  return Array.from({ length: executable.readUInt16LE(56) }, (_, index) => {
+    const at = field(32) + 56 * index;
+    const [offset, address, size, alignment] = [field(at + 8), field(at + 16), field(at + 32), field(at + 48)];
+    return { at, type: executable.readUInt32LE(at), offset, address, size, alignment };
+  });
+}
+
+/** Tells one Bun from another: executables with the same build ID differ in their bundle alone. */
+function buildId(executable: Buffer, { offset, size }: ProgramHeader): string {
+  const notes = executable.toString("hex", offset, offset + size);
+  return /040000001400000003000000474e5500(.{40})/.exec(notes)?.[1] ?? ""; // lengths, NT_GNU_BUILD_ID, "GNU"
+}
+
+/** The address and length of each range in a table, where it is two bytes: the pages to skip, and those of the range. */
+function rangesOfTable(table: string): [number, number][] {
+  const bytes = Buffer.from(table, "base64");
+  const ranges: [number, number][] = [];
+  for (let at = 0, page = 0; at < bytes.length; at += 2) {
+    const [first, count] = [page + bytes.readUInt8(at), bytes.readUInt8(at + 1)];
+    if (count > 0) ranges.push([first * pageSize, count * pageSize]);
+    page = first + count;
+  }
+  return ranges;
+}
+
+/** The bundle is the end of its segment: first all bytecode, which a start reads, then source maps and sources. */
+function rangesOfBytecode(executable: Buffer, { offset, address, size }: ProgramHeader): [number, number][] {
+  const segment = executable.subarray(offset, offset + size);
+  const end = segment.lastIndexOf("\n---- Bun! ----\n") - 32;
+  const bundle = end - Number(segment.readBigUInt64LE(end)); // offsets in the bundle are from here
+  const [list, length] = [segment.readUInt32LE(end + 8), segment.readUInt32LE(end + 12)];
+  const behind: number[] = [];
+  for (let module = bundle + list; module < bundle + list + length; module += 52) {
+    // Of the source, and of the source map: where it begins, and its length.
+    for (const part of [module + 8, module + 16]) {
+      if (segment.readUInt32LE(part + 4) > 0) behind.push(segment.readUInt32LE(part));
+    }
+  }
+  const ranges: [number, number][] = [];
+  const largest = 32 * pageSize; // the kernel may not read more at once
+  const start = Math.floor((address + bundle) / pageSize) * pageSize;
+  const until = address + bundle + Math.min(...behind);
+  for (let at = start; at < until; at += largest) ranges.push([at, Math.min(largest, until - at)]);
+  return ranges;
+}
+
 // ── Zip ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
@@ -705,6 +850,10 @@ function uint16(...values: number[]): Buffer {
   return Buffer.from(Uint16Array.from(values).buffer);
 }
 
+function uint64(...values: number[]): Buffer {
+  return Buffer.from(BigUint64Array.from(values, BigInt).buffer);
+}
+
 function uint32(...values: number[]): Buffer {
   return Buffer.from(Uint32Array.from(values).buffer);
 }
@@ -736,6 +885,34 @@ function packedFiles({ staged }: Build): string[] {
 }
 
 // ── Tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The pages that a start and the first events touch, by the build ID of Bun 1.4.2: made by test/bench/prefetch.ts. */
+const prefetchTables = new Map([
+  ["5afca2666bfab8605a934f1b6231dacae0518a5f", `
+    /wD/AAIVFCAAIAAgACAAASQbBQELEwoV/wD/AP8A/wD/AP8A/wD/AP8A/wD/ANIKBQcFCgcCBw4HChIIKwEnBwoBBQcKIAALEAEmASABECAABQgEBgUY
+    B44BBg4SARkKBQMJCDYBFgY3AR0ELgEGAwgBBgEHAgkGDyAAGwUCCBgIAwUVBwEcARQgABMVDQULFQcFBw8BYgEtAyEFBQIFCAUDBx+GCf8AOQF3BAcV
+    BggJCgYgAAs8IAABByAAIAAgACAAIAAgACAAIAAcRSAAIAAgAB0YAzIfDQgGDg4BEQUKAwcIBQ4FBwkgACAADCQEJxEFIAAgACAAIAAgAAgGIAAHbAEn
+    CB0BECAAIAAUBSAAIAASDiAAIAAgACAAIAAgACAAAQYMUwETASAGCQGLAT0HFwEIAhIDGwIoAQsBCAENAQgGOwENATMBBwJFAwcCNQEWAW4BKAUHAQUB
+    EAUSAQoKPQYaBAYJQQUMAWICIgEQAVQCCAEKARcBHwQHAQwDCQMaAQkBCgINEgcCBwErAQcBIgEPAQwBDwURARsBCAkLAQYQKQENCAYEBgEIAQUMGQEQ
+    Bg0KFgYuFRgBOAHsAS8BWQGVAxAHawEwBioBCwYODGAEDQFNAQcCGQYOAhgD/wC5Af8A/wDJAkoCFgcMBAcFCQsFDQgCDgMFC/8AiAUGASEBSwF1ATIB
+    VgH/AP8A+AH/AEkBCgQGCR0CCAFSAQUHFAIOAQUFBwIIDScgABsWIAAKBQoGCQUDDgEKCAUFDgUFBBIHCwgFBgwLDhoIBhgFDA8/ATEJNgYmCBIOCAcF
+    ARQDEAIIAREBBQUUAxIBBwEcAQgBJhcJAQUYBhkXAg4BDg4IExYE5AH/APYBKg1eAQ4BLwcLAQkBBwMGAwYgAAUFBAkFBwsRAx8BGAoKExcBBgHNAQ8G
+    DAkHEh8BDhAGBgoCBgMIAQwDDAcKBTkBYAUICxkBDAENAg4NBgEFCQsCEwwIDBIMDQrDA8EBFAEdDQwBUAULAxMBDQQHAQcEHQMgAwcKCAQHAxABRAEH
+    Av8AwwHOAQYLBQklAhcCBwH/ADUgABETA88BKgQJA38J
+  `], // x86_64
+  ["ea562b973ecaa5f42a519deff871009a25e6b7d7", `
+    /wD/AAIUFCAAIAAgACAAASYbBQELEwkL/wD/AP8A/wD/AP8A/wD/AP8A/wD/ALcSCAIHDgcKDwcsAScBBQEKIAAMEAEmASsgAAMHAwYFDwWADQUDGQcJ
+    BS0KNgEIAycGCAEFAQkGDyAAIAAQFCAAEQkFBQIPAWABLAQhBAYOBQQGH4YJ/wA5AXgDFBYGCAkJBgEFIAAKPB8FBgUgACAAIAAgACAAIAAgACAAIAAL
+    LQEXIAAgACAAIAABFwUuIAwCBQIHIAAgAAYFGQUZBiAAIAAFDAEbAxEBFREFIAAgACAAIAAbBhQFIAAKVAITASgHLSAAIAAdBSAAIAAgACAAIAAgACAA
+    IAAgACAAIAAdIQETAQgBFwcIAUcBQAE8CBkBCAMRBB0BJgIRARACBwMFAT8BQAIGAkQDBgI0ARUBbgEnBgYBGgESAQoKOwQaBAUCBQI9AQcCXwIhAWcB
+    CAEMARgBIQQHAgwDCwMdAQoCDQMRDgUEBwMGAQUIFwIIARkGEgEQARMBBgENAR0CCQgOAQcRKQEPCQcEBgEJFBwBEgYODRgCMhgZAf8ASQEyAV0BngMQ
+    CHECNAEFAjYBEQcSAwYGaQUOAlUKGgYPARoE/wD/AP8A/wDvAk0CFQgLBQYGCgUGAgYMCAIOBAYDBQP/AIgGBgFvAXMCLQJOAv8A/wD/AP8AOAEMAQsB
+    CwEhAgkFJAMGARQCDwEGBgwDChIqBgUJBiAACBkgAAwGCggKBgIRAQsGCAURAwYGDwULBwcFDQMFARADBwIGCQkGFQYOAgUCQQE1A0QFLAgRAgsCHAER
+    AzEHRg8OAxAGLQEPBhAHLgH/AP8AxAETAg4BBRUKBwoMRAEPATkBBQEJAQYGCCAAGAgFBwoQAx4BFAgIEhMCBgHNAhAGDyAAAR0BDxAHBwsDBgQFAQsD
+    DQgMCT4BaAQIDCEBCwEPAg4OBgEGCgwCBgENDAcPEwwKEckDzAEcDgwBUgQLAxUBDQQHAQcEHwMhAgcGCwUJAxABRwEJAv8AzAHUAgcXJAIcAQgB/wBH
+    Aw8SCgEPAg4UEwLPASsDCQN/Cg==
+  `], // arm64
+]);
 
 /** Languages whose data is partly that of others: they inherit from them, are an alias of them, or consist of them. */
 const relatives = new Map([

@@ -7,7 +7,7 @@ import { architecture, buildWithoutZip, root, workspace } from "../sandbox.ts";
 import { progress } from "./report.ts";
 
 /** Tells build.sh to leave executables as Bun makes them. */
-export const asBunMakesIt: string[] = []; // "--no-prefetch", once build.sh knows it
+export const asBunMakesIt = ["--no-prefetch"];
 
 /**
  * The executable of a source file, which is named relative to the repository; built when it is first asked for.

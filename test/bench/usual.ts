@@ -1,0 +1,29 @@
+/** What functions usually do, one kind picked by `_HANDLER`: what its first events touch is in the tables of build.sh. */
+import { http, json, run } from "../../runtime.ts";
+
+run({
+  raw: (_headers, body) => body,
+  json: json((event) => event),
+  wait: json(async (event: object, { awsRequestId }) => {
+    await Bun.sleep(1);
+    return { ...event, awsRequestId, id: crypto.randomUUID(), time: new Date().toISOString() };
+  }),
+  web: http(async (request) => {
+    const { pathname, searchParams } = new URL(request.url);
+    const body = request.body ? await request.json() : null;
+    return Response.json({ pathname, name: searchParams.get("name"), agent: request.headers.get("user-agent"), body });
+  }),
+  stream: json(async function* (event) {
+    yield JSON.stringify(event);
+    await Bun.sleep(1);
+    yield "end";
+  }),
+  error: json(async () => {
+    throw new TypeError("the order has no items");
+  }),
+  log: json((event, { awsRequestId }) => {
+    console.log("event", awsRequestId, event);
+    console.error("a line");
+    return null;
+  }),
+});
