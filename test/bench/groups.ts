@@ -1,6 +1,6 @@
 /** The groups of the table's rows: what each measures, and what it is held against. */
 import { statSync } from "node:fs";
-import { buildZip } from "./build.ts";
+import { asBunMakesIt, buildZip } from "./build.ts";
 import { CpuShare } from "./cpu-share.ts";
 import { jsonEvent } from "./events.ts";
 import {
@@ -13,7 +13,7 @@ import {
 } from "./measure.ts";
 import { mapValues, pick, progress, type Figures } from "./report.ts";
 import type { Row } from "./table.ts";
-import { built, echoingBytes, echoingJson, echoingSmallJson, type Guests } from "./subjects.ts";
+import { built, echoingBytes, echoingJson, echoingSmallJson, starting, type Guests } from "./subjects.ts";
 
 /** Measures one group. */
 type Measure = (guests: Guests, runs: number) => Promise<Row[]>;
@@ -38,7 +38,7 @@ export const measureStartAnywhere: Measure = async (guests, runs) => {
 
 export const measureStart: Measure = async (guests, runs) => {
   const starts = await measureStarts(
-    { ...echoingSmallJson(guests), ...guests.silent },
+    { ...starting(guests), ...guests.silent },
     runs,
     small,
     Object.keys(guests.silent),
@@ -64,8 +64,15 @@ export const measureStart: Measure = async (guests, runs) => {
       tolerated: 1.1,
       bars,
     },
+    ...againstWithoutPrefetch(replies, { digits: 2, target: 1, tolerated: 1.03 }),
   ];
 };
+
+/** What the prefetch costs, where there is one. */
+function againstWithoutPrefetch({ bunstrap, "without prefetch": references }: Figures, row: Partial<Row>): Row[] {
+  if (!bunstrap || !references) return [];
+  return [{ what: "the same", figures: { bunstrap }, against: "without prefetch", references, ...row }];
+}
 
 /** The first invocations of a process: what most sandboxes never get beyond. */
 export const measureFirstInvocations: Measure = async (guests, runs) => {
@@ -194,14 +201,20 @@ export const measureResident: Measure = async (guests, runs) => {
 
 /** What is uploaded, and what it is unpacked to. */
 export const measureSize: Measure = async ({ node }) => {
-  const { executable, zip } = buildZip("handler.example.ts");
+  const sizeOf = (options: string[]) => {
+    const { executable, zip } = buildZip("handler.example.ts", options);
+    return { unpacked: statSync(executable).size, zip: statSync(zip).size };
+  };
   const sizes = {
-    bunstrap: { unpacked: statSync(executable).size, zip: statSync(zip).size },
+    bunstrap: sizeOf([]),
+    ...(asBunMakesIt.length > 0 && { "without prefetch": sizeOf(asBunMakesIt) }),
     ...(node && { "Node.js": node.size() }),
   };
+  const zips = mapValues(sizes, ({ zip }) => [zip / 1e3]);
   return [
     { what: "unpacked, MB", figures: mapValues(sizes, ({ unpacked }) => [unpacked / 1e6]), digits: 1 },
-    { what: "zip, MB", figures: mapValues(sizes, (size) => [size.zip / 1e6]), digits: 1 },
+    { what: "zip, kB", figures: zips, digits: 0 },
+    ...againstWithoutPrefetch(zips, { digits: 0, by: "−", target: 8, tolerated: 20 }),
   ];
 };
 
