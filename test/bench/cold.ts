@@ -167,11 +167,12 @@ function timesOn(fileSystem: string, starts: Samples<ColdStart>, limits: { targe
       tolerated: 2,
     },
     {
-      what: `${cold}: start + first event, ms`,
+      what: `${cold} + first event with the CPU share of 128 MB, ms`,
       figures: pick(starts, ({ start, firstEvent }) => start + firstEvent),
       digits: 1,
       against: "fetch loop",
       ...limits,
+      isHeadline: true,
       bars: { title, unit: "ms" },
     },
   ];

@@ -62,6 +62,7 @@ export const measureStart: Measure = async (guests, runs) => {
       against: "fetch loop",
       target: 1,
       tolerated: 1.1,
+      isHeadline: true,
       bars,
     },
     ...againstWithoutPrefetch(replies, { digits: 2, target: 1, tolerated: 1.03 }),
@@ -88,6 +89,7 @@ export const measureFirstInvocations: Measure = async (guests, runs) => {
     const what = `CPU time from exec to reply ${replies.toLocaleString("en")}, ms`;
     return { what, figures, digits: 1, against: "fetch loop", ...limits };
   });
+  rows[1]!.isHeadline = true;
   rows[1]!.bars = { title: "CPU time of the start and the first 1,000 invocations", unit: "ms" };
   return [...rows, await measureSharedCpu(guests, runs)];
 };
@@ -118,7 +120,13 @@ export const measureSmallInvocations: Measure = async (guests, runs) => {
   const cpu = microseconds(pick(invocations, (invocation) => invocation.cpu));
   const harness = microseconds(pick(invocations, ({ harnessCpu }) => harnessCpu));
   return [
-    { what: "200 B JSON echo, round trip, µs", figures: roundTrips, digits: 1, against: "fetch loop" },
+    {
+      what: "200 B JSON echo, round trip, µs",
+      figures: roundTrips,
+      digits: 1,
+      against: "fetch loop",
+      isHeadline: true,
+    },
     { what: "of that CPU time of the harness, µs", figures: onlyBunstrap(harness), digits: 0 },
     { what: "200 B JSON echo, CPU time, µs", figures: cpu, digits: 1, against: "fetch loop", target: 0.5 },
   ];
@@ -156,6 +164,7 @@ export const measureLarge: Measure = async (guests, runs) => {
       figures: jsonRoundTrips,
       digits: 1,
       against: "fetch loop",
+      isHeadline: true,
       target: 1,
       tolerated: 1.1,
     },
@@ -193,6 +202,7 @@ export const measureResident: Measure = async (guests, runs) => {
       against: "fetch loop",
       by: "−",
       target: 6,
+      isHeadline: true,
       bars,
     },
     { what: "of that anonymous, MB", figures: pick(afterMany, ({ anonymous }) => anonymous), digits: 1, target: 14 },
@@ -213,7 +223,7 @@ export const measureSize: Measure = async ({ node }) => {
   const zips = mapValues(sizes, ({ zip }) => [zip / 1e3]);
   return [
     { what: "unpacked, MB", figures: mapValues(sizes, ({ unpacked }) => [unpacked / 1e6]), digits: 1 },
-    { what: "zip, kB", figures: zips, digits: 0 },
+    { what: "zip, kB", figures: zips, digits: 0, isHeadline: true },
     ...againstWithoutPrefetch(zips, { digits: 0, by: "−", target: 8, tolerated: 20 }),
   ];
 };

@@ -26,6 +26,8 @@ export interface Row {
   tolerated?: number;
   /** Why there are no figures. */
   missing?: string;
+  /** Whether it is one of the few that stand for all. */
+  isHeadline?: boolean;
   /** Of the bars of these figures, if they are a part of the chart. */
   bars?: { title: string; unit: string };
 }
