@@ -26,14 +26,13 @@ import { measureGrowth } from "./bench/growth.ts";
 import { measureKnobs } from "./bench/knobs.ts";
 import { measureLoops } from "./bench/loops.ts";
 import { NodeClient } from "./bench/node-client.ts";
-import { groups, parseOptions, unpinned } from "./bench/options.ts";
+import { groups, parseOptions, unpinned, type Options } from "./bench/options.ts";
 import { pinToOneCpu } from "./bench/process.ts";
-import { machine, progress, system } from "./bench/report.ts";
+import { allTables, mainTitle, origins, readme, readReport, type Report } from "./bench/readme.ts";
+import { machine, progress } from "./bench/report.ts";
+import type { Guests } from "./bench/subjects.ts";
 import { chart } from "./bench/svg.ts";
 import { render, type Row, type Table } from "./bench/table.ts";
-
-const { runs, wanted, node: wantsNode, peers, silent, json, svg } = parseOptions();
-const guests = { peers, silent, node: wantsNode ? installNode() : undefined };
 
 /** The groups that are rows of the main table. */
 const ofMainTable = {
@@ -46,45 +45,53 @@ const ofMainTable = {
   memory: measureResident,
   size: measureSize,
 };
-const rows: Row[] = [];
 
 /** The groups that are tables of their own. */
 const ofOwnTables = {
   growth: measureGrowth,
   loops: measureLoops,
-  knobs: (_: typeof guests, runs: number) => measureKnobs(runs),
+  knobs: (_: Guests, runs: number) => measureKnobs(runs),
 };
-const tables: Table[] = [];
 
-let cpu: number | undefined;
-for (const group of wanted) {
-  if (!unpinned.includes(group)) cpu ??= pin();
-  progress(groups[group]);
-  if (group in ofMainTable) rows.push(...(await ofMainTable[group as keyof typeof ofMainTable](guests, runs)));
-  else tables.push(...(await ofOwnTables[group as keyof typeof ofOwnTables](guests, runs)));
-}
-if (rows.length > 0) tables.unshift({ title: "Start, invocations, memory and size", rows });
+const options = parseOptions();
+const reports = options.from.length > 0 ? options.from.map(readReport) : [await measure(options)];
+const tables = allTables(reports);
 
-// ── Report ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-const date = new Date().toISOString().slice(0, 10);
-const versions = [`Bun ${Bun.version}`, ...(guests.node ? [guests.node.versions] : [])].join(", ");
-const method = `${runs} ${runs === 1 ? "run" : "runs"} in turn: medians and quartiles.`;
-
-console.log(`${machine(cpu)} ${versions}; ${date}; ${method}
-Events of 5 MB come in one chunk; their JSON is an array of objects with strings and numbers, in ASCII. Nothing was measured on AWS.
+console.log(`${origins(reports).join("\n")} Nothing was measured on AWS.
 
 ${tables.map(render).join("\n\n")}`);
 
-if (json !== undefined)
-  writeFileSync(json, JSON.stringify({ machine: machine(cpu), versions, date, runs, tables }, null, 1));
-if (svg !== undefined) {
+if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(reports[0], null, 1));
+if (options.readme !== undefined) writeFileSync(options.readme, readme(reports));
+if (options.svg !== undefined) {
+  const rows = tables.find(({ title }) => title === mainTitle)?.rows ?? [];
   const notes = [
-    `JSON echo of 200 B${cpu === undefined ? "" : ", on one CPU"}; ${method} Nothing was measured on AWS.`,
+    "JSON echo of 200 B: medians and quartiles. Nothing was measured on AWS.",
     "floor: a socket and a few lines that check nothing; fetch loop: fetch and no runtime; both are built as bunstrap is.",
-    `${date}, ${versions}. ${system()}.`,
+    ...origins(reports),
   ];
-  writeFileSync(svg, chart("Bootstraps of an AWS Lambda function: less is better", rows, notes));
+  writeFileSync(options.svg, chart("Bootstraps of an AWS Lambda function: less is better", rows, notes));
+}
+
+async function measure({ runs, wanted, node, peers, silent }: Options): Promise<Report> {
+  const guests = { peers, silent, node: node ? installNode() : undefined };
+  const rows: Row[] = [];
+  const tables: Table[] = [];
+  let cpu: number | undefined;
+  for (const group of wanted) {
+    if (!unpinned.includes(group)) cpu ??= pin();
+    progress(groups[group]);
+    if (group in ofMainTable) rows.push(...(await ofMainTable[group as keyof typeof ofMainTable](guests, runs)));
+    else tables.push(...(await ofOwnTables[group as keyof typeof ofOwnTables](guests, runs)));
+  }
+  if (rows.length > 0) tables.unshift({ title: mainTitle, rows });
+  return {
+    machine: machine(cpu),
+    versions: [`Bun ${Bun.version}`, ...(guests.node ? [guests.node.versions] : [])].join(", "),
+    date: new Date().toISOString().slice(0, 10),
+    runs,
+    tables,
+  };
 }
 
 function installNode(): NodeClient {

@@ -15,25 +15,25 @@ export const asBunMakesIt = ["--no-prefetch"];
  * @param options of build.sh
  */
 export function build(source: string, options: string[] = []): string {
-  const out = join(workspace, [source.replaceAll("/", "-"), ...options].join(""));
+  const out = join(workspace, [source.replaceAll("/", "-"), ...options].join(" "));
   const executable = join(out, architecture, "bootstrap");
   if (!existsSync(executable)) {
     progress(`building ${source}`);
-    check(buildWithoutZip([...options, ...buildArguments(source, out)]));
+    check(buildWithoutZip(buildArguments(source, out, options)));
   }
   return executable;
 }
 
 /** The executable of a source file, and what is uploaded of it. */
-export function buildZip(source: string): { executable: string; zip: string } {
+export function buildZip(source: string, options: string[] = []): { executable: string; zip: string } {
   progress(`building and packing ${source}`);
-  const out = join(workspace, `${source.replaceAll("/", "-")}.packed`);
-  check(spawnSync(join(root, "build.sh"), buildArguments(source, out), { encoding: "utf8" }));
+  const out = join(workspace, [source.replaceAll("/", "-"), "packed", ...options].join(" "));
+  check(spawnSync(join(root, "build.sh"), buildArguments(source, out, options), { encoding: "utf8" }));
   return { executable: join(out, architecture, "bootstrap"), zip: join(out, `bootstrap-${architecture}.zip`) };
 }
 
-function buildArguments(source: string, out: string): string[] {
-  return ["--arch", architecture, "--out", out, join(root, source)];
+function buildArguments(source: string, out: string, options: string[]): string[] {
+  return [...options, "--arch", architecture, "--out", out, join(root, source)];
 }
 
 function check({ status, stderr }: { status: number | null; stderr: string }): void {

@@ -13,7 +13,7 @@ import { pagesOf } from "./pages.ts";
 import { Bootstrap, freshCopy } from "./process.ts";
 import { inTurn, mapValues, pick, type Samples } from "./report.ts";
 import { mountCompressed } from "./squashfs.ts";
-import { built, startingCold, withoutPrefetch, type Guests } from "./subjects.ts";
+import { built, starting, withoutPrefetch, type Guests } from "./subjects.ts";
 import type { Row } from "./table.ts";
 
 /** What Linux reads ahead unless told otherwise, in kB. */
@@ -33,7 +33,7 @@ export async function measureCold(guests: Guests, runs: number): Promise<Row[]> 
     return [notMeasured("cold start", error)];
   }
   const directory = mkdtempSync(join(workspace, "cold-"));
-  const echoing = copied(startingCold(guests), directory);
+  const echoing = copied(starting(guests), directory);
   return [
     ...(await measureOnDisk(echoing, runs)),
     ...(await measureCompressed(echoing, directory, runs)),
@@ -132,7 +132,7 @@ async function measureColdStarts(subjects: Subjects, runs: number): Promise<Samp
     await using bootstrap = await Bootstrap.start(subject);
     await bootstrap.checkEcho(event);
   }
-  return inTurn(
+  return await inTurn(
     runs,
     mapValues(subjects, (subject) => async () => {
       using share = CpuShare.ofMemory(memory); // its own, since what one process leaves of it would go to the next
@@ -167,11 +167,12 @@ function timesOn(fileSystem: string, starts: Samples<ColdStart>, limits: { targe
       tolerated: 2,
     },
     {
-      what: `${cold}: start + first event, ms`,
+      what: `${cold} + first event with the CPU share of 128 MB, ms`,
       figures: pick(starts, ({ start, firstEvent }) => start + firstEvent),
       digits: 1,
       against: "fetch loop",
       ...limits,
+      isHeadline: true,
       bars: { title, unit: "ms" },
     },
   ];

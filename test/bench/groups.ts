@@ -1,6 +1,6 @@
 /** The groups of the table's rows: what each measures, and what it is held against. */
 import { statSync } from "node:fs";
-import { buildZip } from "./build.ts";
+import { asBunMakesIt, buildZip } from "./build.ts";
 import { CpuShare } from "./cpu-share.ts";
 import { jsonEvent } from "./events.ts";
 import {
@@ -13,7 +13,7 @@ import {
 } from "./measure.ts";
 import { mapValues, pick, progress, type Figures } from "./report.ts";
 import type { Row } from "./table.ts";
-import { built, echoingBytes, echoingJson, echoingSmallJson, type Guests } from "./subjects.ts";
+import { built, echoingBytes, echoingJson, echoingSmallJson, starting, type Guests } from "./subjects.ts";
 
 /** Measures one group. */
 type Measure = (guests: Guests, runs: number) => Promise<Row[]>;
@@ -38,7 +38,7 @@ export const measureStartAnywhere: Measure = async (guests, runs) => {
 
 export const measureStart: Measure = async (guests, runs) => {
   const starts = await measureStarts(
-    { ...echoingSmallJson(guests), ...guests.silent },
+    { ...starting(guests), ...guests.silent },
     runs,
     small,
     Object.keys(guests.silent),
@@ -62,10 +62,18 @@ export const measureStart: Measure = async (guests, runs) => {
       against: "fetch loop",
       target: 1,
       tolerated: 1.1,
+      isHeadline: true,
       bars,
     },
+    ...againstWithoutPrefetch(replies, { digits: 2, target: 1, tolerated: 1.03 }),
   ];
 };
+
+/** What the prefetch costs, where there is one. */
+function againstWithoutPrefetch({ bunstrap, "without prefetch": references }: Figures, row: Partial<Row>): Row[] {
+  if (!bunstrap || !references) return [];
+  return [{ what: "the same", figures: { bunstrap }, against: "without prefetch", references, ...row }];
+}
 
 /** The first invocations of a process: what most sandboxes never get beyond. */
 export const measureFirstInvocations: Measure = async (guests, runs) => {
@@ -81,6 +89,7 @@ export const measureFirstInvocations: Measure = async (guests, runs) => {
     const what = `CPU time from exec to reply ${replies.toLocaleString("en")}, ms`;
     return { what, figures, digits: 1, against: "fetch loop", ...limits };
   });
+  rows[1]!.isHeadline = true;
   rows[1]!.bars = { title: "CPU time of the start and the first 1,000 invocations", unit: "ms" };
   return [...rows, await measureSharedCpu(guests, runs)];
 };
@@ -111,7 +120,13 @@ export const measureSmallInvocations: Measure = async (guests, runs) => {
   const cpu = microseconds(pick(invocations, (invocation) => invocation.cpu));
   const harness = microseconds(pick(invocations, ({ harnessCpu }) => harnessCpu));
   return [
-    { what: "200 B JSON echo, round trip, µs", figures: roundTrips, digits: 1, against: "fetch loop" },
+    {
+      what: "200 B JSON echo, round trip, µs",
+      figures: roundTrips,
+      digits: 1,
+      against: "fetch loop",
+      isHeadline: true,
+    },
     { what: "of that CPU time of the harness, µs", figures: onlyBunstrap(harness), digits: 0 },
     { what: "200 B JSON echo, CPU time, µs", figures: cpu, digits: 1, against: "fetch loop", target: 0.5 },
   ];
@@ -149,6 +164,7 @@ export const measureLarge: Measure = async (guests, runs) => {
       figures: jsonRoundTrips,
       digits: 1,
       against: "fetch loop",
+      isHeadline: true,
       target: 1,
       tolerated: 1.1,
     },
@@ -186,6 +202,7 @@ export const measureResident: Measure = async (guests, runs) => {
       against: "fetch loop",
       by: "−",
       target: 6,
+      isHeadline: true,
       bars,
     },
     { what: "of that anonymous, MB", figures: pick(afterMany, ({ anonymous }) => anonymous), digits: 1, target: 14 },
@@ -194,14 +211,20 @@ export const measureResident: Measure = async (guests, runs) => {
 
 /** What is uploaded, and what it is unpacked to. */
 export const measureSize: Measure = async ({ node }) => {
-  const { executable, zip } = buildZip("handler.example.ts");
+  const sizeOf = (options: string[]) => {
+    const { executable, zip } = buildZip("handler.example.ts", options);
+    return { unpacked: statSync(executable).size, zip: statSync(zip).size };
+  };
   const sizes = {
-    bunstrap: { unpacked: statSync(executable).size, zip: statSync(zip).size },
+    bunstrap: sizeOf([]),
+    ...(asBunMakesIt.length > 0 && { "without prefetch": sizeOf(asBunMakesIt) }),
     ...(node && { "Node.js": node.size() }),
   };
+  const zips = mapValues(sizes, ({ zip }) => [zip / 1e3]);
   return [
     { what: "unpacked, MB", figures: mapValues(sizes, ({ unpacked }) => [unpacked / 1e6]), digits: 1 },
-    { what: "zip, MB", figures: mapValues(sizes, (size) => [size.zip / 1e6]), digits: 1 },
+    { what: "zip, kB", figures: zips, digits: 0, isHeadline: true },
+    ...againstWithoutPrefetch(zips, { digits: 0, by: "−", target: 8, tolerated: 20 }),
   ];
 };
 

@@ -1,5 +1,5 @@
 /** What `npm run bench` is told. */
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { Subjects } from "./measure.ts";
@@ -42,7 +42,9 @@ ${groupNames.map((group) => `                         ${group.padEnd(8)}  ${grou
                          a path, a copy of that file is started. Can be given several times.
   --start NAME='COMMAND' the same for a bootstrap that does something else: only its start is measured, up to its request
   --json FILE            writes every single measurement
+  --from FILE            takes what --json has written instead of measuring; can be given several times
   --svg FILE             draws the cold start, the start, the first 1,000 invocations and memory
+  --readme FILE          writes all tables, and how they were measured
   --help                 this text`;
 
 export interface Options {
@@ -52,9 +54,12 @@ export interface Options {
   node: boolean;
   peers: Subjects;
   silent: Subjects;
+  /** The files to read instead of measuring. */
+  from: string[];
   /** The files to write, if any. */
   json: string | undefined;
   svg: string | undefined;
+  readme: string | undefined;
 }
 
 /** Reads the command line; explains what is wrong with it, and ends the process. */
@@ -67,7 +72,9 @@ export function parseOptions(): Options {
         node: { type: "boolean", default: false },
         peer: { type: "string", multiple: true, default: [] },
         start: { type: "string", multiple: true, default: [] },
+        from: { type: "string", multiple: true, default: [] },
         json: { type: "string" },
+        readme: { type: "string" },
         svg: { type: "string" },
         help: { type: "boolean" },
       },
@@ -76,7 +83,7 @@ export function parseOptions(): Options {
       console.log(usage);
       process.exit();
     }
-    const { node, json, svg } = values;
+    const { node, from, json, svg, readme } = values;
     if (!/^[1-9]\d*$/.test(values.runs))
       throw new Error(`--runs takes a number from 1 on, and got ${JSON.stringify(values.runs)}`);
     const unknown = values.only.find((name) => !groupNames.includes(name as Group));
@@ -84,13 +91,17 @@ export function parseOptions(): Options {
       throw new Error(`--only takes one of ${groupNames.join(", ")}, and got ${JSON.stringify(unknown)}`);
     const wanted = groupNames.filter((group) => values.only.includes(group));
     const undrawn = drawn.filter((group) => !wanted.includes(group));
-    if (svg !== undefined && undrawn.length > 0)
+    if (svg !== undefined && from.length === 0 && undrawn.length > 0)
       throw new Error(`--svg draws what --only leaves out: --only ${undrawn.join(" --only ")}`);
-    if (json !== undefined) checkWritable("--json", json);
-    if (svg !== undefined) checkWritable("--svg", svg);
+    const absent = from.find((file) => !existsSync(file));
+    if (absent !== undefined) throw new Error(`--from takes what --json has written, and there is no ${absent}`);
+    if (from.length > 0 && json !== undefined)
+      throw new Error("--json writes what is measured, and with --from nothing is");
+    for (const [option, file] of Object.entries({ json, svg, readme }))
+      if (file !== undefined) checkWritable(`--${option}`, file);
     const peers = parseCommands("--peer", values.peer, ownNames);
     const silent = parseCommands("--start", values.start, [...ownNames, ...Object.keys(peers)]);
-    return { runs: Number(values.runs), wanted, node, peers, silent, json, svg };
+    return { runs: Number(values.runs), wanted, node, peers, silent, from, json, svg, readme };
   } catch (error) {
     console.error(`bench: ${(error as Error).message}\n\n${usage}`);
     process.exit(2);

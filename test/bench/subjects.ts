@@ -21,8 +21,8 @@ export function echoingSmallJson(guests: Guests): Subjects {
   return { floor: built("test/bench/floor.ts", asBunMakesIt), ...echoingJson(guests) };
 }
 
-/** The same, and bunstrap without its prefetch. */
-export function startingCold(guests: Guests): Subjects {
+/** The same, for a start: with bunstrap without its prefetch, too. */
+export function starting(guests: Guests): Subjects {
   const { floor, bunstrap, ...others } = echoingSmallJson(guests);
   return { floor, bunstrap, ...withoutPrefetch("test/handlers/json-echo.ts"), ...others } as Subjects;
 }

@@ -22,10 +22,12 @@ export interface Row {
   by?: "÷" | "−";
   /** The comparison, or where there is none the figure, that is not to be exceeded. */
   target?: number;
-  /** A comparison above the target that is still no defect. */
+  /** Up to where a comparison above the target is no defect. */
   tolerated?: number;
   /** Why there are no figures. */
   missing?: string;
+  /** Whether it is one of the few that stand for all. */
+  isHeadline?: boolean;
   /** Of the bars of these figures, if they are a part of the chart. */
   bars?: { title: string; unit: string };
 }
@@ -58,11 +60,9 @@ function differences(figures: number[] = [], references: number[] = []): number[
   return figures.map((figure, round) => figure - (references[round] ?? NaN));
 }
 
-function verdict(value: number, target: number | undefined, tolerated: number | undefined): string {
-  if (target === undefined) return "";
+/** A miss is bold where it is large enough to be a defect. */
+function verdict(value: number, target: number | undefined, tolerated = target): string {
+  if (target === undefined || tolerated === undefined) return "";
   if (value <= target) return `≤ ${target}: met`;
-  if (tolerated === undefined) return `≤ ${target}: **missed**`;
-  return value <= tolerated
-    ? `≤ ${target}: missed, but ≤ ${tolerated}`
-    : `≤ ${target}: **missed, and above ${tolerated}**`;
+  return value <= tolerated ? `≤ ${target}: missed` : `≤ ${target}: **missed**`;
 }
