@@ -183,14 +183,14 @@ test("every example in a doc comment type-checks, and every export has one", () 
     (name) => !new RegExp(`@example [^\\n]*\\n(?: \\*\\/\\n)?export \\w+ ${name}\\b`).test(source),
   );
   assert.deepEqual(without, ["CognitoIdentity", "ClientContext"], "which only describe members of Context");
-  const program = `import { header, http, json, run, type RawHandler } from "./runtime.ts";
+  const program = `import { header, http, json, listen, run, type RawHandler } from "./runtime.ts";
 declare const handler: RawHandler;
 declare const headers: Uint8Array;
 declare const database: { close(): Promise<void> };
 declare function create(event: { id: number }): string;
 declare function list(): number[];
 ${examples.map((example) => `export function example${examples.indexOf(example)}() {\n  ${example}\n}`).join("\n")}
-void [header, http, json, run, handler, headers, database, create, list];
+void [header, http, json, listen, run, handler, headers, database, create, list];
 `;
   const { status, stdout } = typeCheck(createProject(necessary, program));
   assert.equal(status, 0, stdout);
