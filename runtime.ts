@@ -19,6 +19,7 @@
 
 /* eslint-disable -- a copy is replaced, not edited */
 /* biome-ignore-all lint format assist: the same */
+/// <reference lib="es2022" />
 const version = "0.2.0";
 
 /** What a handler may overwrite, as it was before the handler was loaded. */
@@ -611,7 +612,7 @@ function checkResponse(response: unknown): asserts response is Response {
  */
 async function toResult(response: Response, method: string) {
   const head = toHead(response);
-  const bytes = sendsBody(response, method) ? await response.bytes() : undefined;
+  const bytes = sendsBody(response, method) ? new Uint8Array(await response.arrayBuffer()) : undefined;
   if (!bytes?.length) return { ...head, body: "", isBase64Encoded: false };
   const { "content-type": type = "text/plain;charset=utf-8", "content-encoding": coding = "identity" } = head.headers;
   const textTypes = /^text\/|^application\/(?:json|javascript|xml|x-www-form-urlencoded|graphql)\b|\+(?:json|xml)\b/i;
