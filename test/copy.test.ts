@@ -135,8 +135,13 @@ for (const [name, compilerOptions] of Object.entries(settings)) {
 
 test("the copy type-checks with a library of 2022 and the types of Node.js 20", () => {
   const project = createProject({ ...strict, target: "es2022", lib: ["es2022"], skipLibCheck: true });
-  rmSync(join(project, "node_modules/@types/node"));
-  symlinkSync(join(root, "node_modules/types-node-20"), join(project, "node_modules/@types/node"));
+  for (const [name, source] of [
+    ["@types/node", "types-node-20"],
+    ["undici-types", "types-node-20/node_modules/undici-types"],
+  ] as const) {
+    rmSync(join(project, "node_modules", name));
+    symlinkSync(join(root, "node_modules", source), join(project, "node_modules", name));
+  }
   const { status, stdout } = typeCheck(project);
   assert.equal(status, 0, stdout);
 });
