@@ -16,6 +16,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
+
+/* eslint-disable -- a copy is replaced, not edited */
+/* biome-ignore-all lint format assist: the same */
+/// <reference lib="es2022" />
 const version = "0.2.0";
 
 /** What a handler may overwrite, as it was before the handler was loaded. */
@@ -325,6 +329,57 @@ export interface WebEnv<Event = unknown> {
 }
 
 /**
+ * Makes a web handler of a listener for `node:http`, as Express, Koa and NestJS applications are. It is served on a port of
+ * its own inside the process, and finds the event and the context in `request.apiGateway`.
+ *
+ * @param listener Express: `app`. Koa: `app.callback()`. Fastify: `app.routing`, after `await app.ready()`. NestJS:
+ *   `app.getHttpAdapter().getInstance()`, after `await app.init()`.
+ * @throws {TypeError} if it is not a function.
+ * @example run(http(listen((request, response) => response.end(`You asked for ${request.url}`))));
+ */
+export function listen(
+  listener: import("node:http").RequestListener,
+): (request: Request, env: WebEnv) => Promise<Response> {
+  if (typeof listener !== "function") throw new TypeError(`listen takes a function, and got ${kindOf(listener)}`);
+  const idField = "x-bunstrap-request";
+  const calls = new Map<string, { env: WebEnv; invocation: Invocation | undefined }>();
+  const server = getBuiltinModule("node:http").createServer((request, response) => {
+    const { env, invocation } = calls.get(`${request.headers[idField]}`) ?? {};
+    Object.assign(request, { apiGateway: env });
+    // It came over a socket, which belongs to no invocation.
+    if (storage && invocation) storage.run(invocation, listener, request, response);
+    else listener(request, response);
+  });
+  server.listen(0, "127.0.0.1").unref();
+
+  return async ({ url, method, headers: received, body, signal }, env) => {
+    const { pathname, search } = new URL(url);
+    const { port } = server.address() as import("node:net").AddressInfo;
+    const id = crypto.randomUUID();
+    const headers = new Headers(received);
+    headers.set(idField, id);
+    if (!headers.has("accept-encoding")) headers.set("accept-encoding", "identity"); // or else fetch asks for gzip
+    calls.set(id, { env, invocation: current() });
+    try {
+      const response = await fetch(`http://127.0.0.1:${port}${pathname}${search}`, {
+        method,
+        headers,
+        body,
+        signal,
+        redirect: "manual",
+        decompress: false,
+        keepalive: false, // a kept connection may be dead after a freeze
+        timeout: false,
+      });
+      for (const name of ["connection", "keep-alive", "transfer-encoding"]) response.headers.delete(name);
+      return response;
+    } finally {
+      calls.delete(id);
+    }
+  };
+}
+
+/**
  * The value of a header.
  *
  * @param headers A header section, as a raw handler gets it.
@@ -542,7 +597,7 @@ function checkResponse(response: unknown): asserts response is Response {
  */
 async function toResult(response: Response, method: string) {
   const head = toHead(response);
-  const bytes = sendsBody(response, method) ? await response.bytes() : undefined;
+  const bytes = sendsBody(response, method) ? new Uint8Array(await response.arrayBuffer()) : undefined;
   if (!bytes?.length) return { ...head, body: "", isBase64Encoded: false };
   const { "content-type": type = "text/plain;charset=utf-8", "content-encoding": coding = "identity" } = head.headers;
   const binaryTypes =

@@ -1,7 +1,7 @@
 /** runtime.ts as it lives on in other projects: a copy that has to type-check with their settings, with the types of Bun and nothing else. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { root, workspace } from "./sandbox.ts";
@@ -117,6 +117,7 @@ const settings = {
     moduleDetection: "force",
     skipLibCheck: true,
   },
+  "a target of 2018, and strict": { ...loose, target: "es2018", strict: true, skipLibCheck: true },
   "those of a web application, with the types of the DOM": {
     ...loose,
     lib: ["es2022", "dom", "dom.iterable"],
@@ -131,6 +132,19 @@ for (const [name, compilerOptions] of Object.entries(settings)) {
     assert.equal(status, 0, stdout);
   });
 }
+
+test("the copy type-checks with a library of 2022 and the types of Node.js 20", () => {
+  const project = createProject({ ...strict, target: "es2022", lib: ["es2022"], skipLibCheck: true });
+  for (const [name, source] of [
+    ["@types/node", "types-node-20"],
+    ["undici-types", "types-node-20/node_modules/undici-types"],
+  ] as const) {
+    rmSync(join(project, "node_modules", name));
+    symlinkSync(join(root, "node_modules", source), join(project, "node_modules", name));
+  }
+  const { status, stdout } = typeCheck(project);
+  assert.equal(status, 0, stdout);
+});
 
 test("the version stands in the second line, and is that of the code and of package.json", () => {
   const [, line = "", ...lines] = readFileSync(join(root, "runtime.ts"), "utf8").split("\n");
@@ -183,14 +197,14 @@ test("every example in a doc comment type-checks, and every export has one", () 
     (name) => !new RegExp(`@example [^\\n]*\\n(?: \\*\\/\\n)?export \\w+ ${name}\\b`).test(source),
   );
   assert.deepEqual(without, ["CognitoIdentity", "ClientContext"], "which only describe members of Context");
-  const program = `import { header, http, json, run, type RawHandler } from "./runtime.ts";
+  const program = `import { header, http, json, listen, run, type RawHandler } from "./runtime.ts";
 declare const handler: RawHandler;
 declare const headers: Uint8Array;
 declare const database: { close(): Promise<void> };
 declare function create(event: { id: number }): string;
 declare function list(): number[];
 ${examples.map((example) => `export function example${examples.indexOf(example)}() {\n  ${example}\n}`).join("\n")}
-void [header, http, json, run, handler, headers, database, create, list];
+void [header, http, json, listen, run, handler, headers, database, create, list];
 `;
   const { status, stdout } = typeCheck(createProject(necessary, program));
   assert.equal(status, 0, stdout);

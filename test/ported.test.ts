@@ -1,9 +1,10 @@
-/** What handlers of the official Node.js runtime take for granted: callbacks, the context's methods, and the global awslambda. */
+/** What is moved over from Node.js: callbacks, the context's methods, the global awslambda, and listeners for node:http. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { accepted, event, type ReceivedRequest } from "./runtime-api.ts";
+import { accepted, event, gone, type ReceivedRequest } from "./runtime-api.ts";
 import { logEvents, runLocally, Sandbox } from "./sandbox.ts";
+import { functionUrl, type WebRequest } from "./web-events.ts";
 
 const start = (handler: string, env = {}) => Sandbox.start("ported", { _HANDLER: handler, ...env });
 const json = JSON.stringify;
@@ -156,4 +157,85 @@ test("AWS_EXECUTION_ENV is set in Lambda alone, unless it is set", async () => {
     assert.equal((await sandbox.invoke()).body.toString(), json(expected));
   }
   assert.equal((await runLocally("ported", ["1"], { env: { _HANDLER: "environment" } })).stdout, '"not set"');
+});
+
+/** What a listener replies to a request. */
+async function replyOf(request: WebRequest) {
+  await using sandbox = await start("listener");
+  const reply = await sandbox.invoke({ id: "1", body: json(functionUrl(request)) });
+  await sandbox.stop();
+  return JSON.parse(reply.body.toString());
+}
+
+test("a listener gets the request as the client sent it, with the event and the context", async () => {
+  const request = {
+    method: "POST",
+    path: "/echo",
+    query: [["q", "x y"]] as [string, string][],
+    headers: [["x-name", "value"]] as [string, string][],
+    cookies: ["c=1"],
+    body: Buffer.from("é"),
+  };
+  const { statusCode, headers, cookies, body } = await replyOf(request);
+  assert.equal(statusCode, 201);
+  assert.deepEqual(cookies, ["a=1", "b=2"]);
+  const dropped = ["connection", "keep-alive", "transfer-encoding"].filter((name) => name in headers);
+  assert.deepEqual(dropped, []);
+  const seen = JSON.parse(body);
+  assert.deepEqual([seen.method, seen.url, seen.body, seen.id], ["POST", "/echo?q=x%20y", "é", "1"]);
+  assert.deepEqual([seen.headers.host, seen.headers["x-name"], seen.headers.cookie], ["example.com", "value", "c=1"]);
+  assert.deepEqual(seen.event, functionUrl(request));
+});
+
+test("a listener's redirect and its compressed content reach the client as they are", async () => {
+  const redirect = await replyOf({ path: "/redirect" });
+  assert.deepEqual([redirect.statusCode, redirect.headers.location], [302, "/echo"]);
+  const gzip = await replyOf({ path: "/gzip", headers: [["accept-encoding", "gzip"]] });
+  assert.equal(gunzipSync(Buffer.from(gzip.body, "base64")).toString(), "text");
+  assert.equal(gzip.headers["content-encoding"], "gzip");
+});
+
+test("a listener is not asked for compressed content unless the client asked for it", async () => {
+  const { headers, body } = await replyOf({ path: "/gzip" });
+  assert.deepEqual([headers["x-accepts"], body], ["identity", "plain"]);
+});
+
+test("a listener's reply is streamed with { streaming: true }", async () => {
+  await using sandbox = await start("streaming listener");
+  const reply = await sandbox.invoke({ body: json(functionUrl({ path: "/stream" })) });
+  assert.equal(reply.headers.get("content-type"), httpType);
+  assert.equal(reply.body.toString().split(nul)[1], "one, two, three");
+});
+
+test("a listener that breaks its connection fails the invocation, and the next is served", async () => {
+  await using sandbox = await start("listener");
+  await sandbox.invoke({ body: json(functionUrl({ path: "/break" })), expect: "error" });
+  await sandbox.invoke({ body: json(functionUrl({ path: "/echo" })) });
+  await sandbox.stop();
+});
+
+test("what a listener logs has the request id of its own invocation, where several are served at a time", async () => {
+  await using sandbox = await start("listener", { AWS_LAMBDA_MAX_CONCURRENCY: "4" });
+  const nexts: ReceivedRequest[] = [];
+  while (nexts.length < 4) nexts.push(await sandbox.api.request("GET", "/invocation/next"));
+  for (const [id, next] of nexts.entries()) {
+    const body = json(functionUrl({ path: "/log", headers: [["x-text", `text ${id}`]] }));
+    await next.send(event({ id: String(id), body }));
+  }
+  for (let requests = 0; requests < 8; requests++) {
+    const request = await sandbox.api.anyRequest();
+    await request.send(request.method === "GET" ? gone : accepted);
+  }
+  const { stdout } = await sandbox.exited;
+  const lines = stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(lines.map(({ message }) => message).sort(), ["text 0", "text 1", "text 2", "text 3"]);
+  for (const { message, requestId } of lines) assert.equal(message, `text ${requestId}`);
+});
+
+test("what is no listener is refused with an error that says what it is", async () => {
+  const { stdout } = await runLocally("ported", ["{}"], { env: { _HANDLER: "no listener" } });
+  assert.equal(stdout, '"TypeError: listen takes a function, and got object"');
 });

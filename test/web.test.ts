@@ -811,11 +811,12 @@ test("a Hono application routes a method beyond the usual ones", async () => {
 });
 
 test("an executable that imports only run contains nothing of http", () => {
-  const marks = ["multiValueHeaders", "serviceArn", "http-integration-response", "isBase64Encoded"];
+  const marks = ["multiValueHeaders", "serviceArn", "multiValueQueryStringParameters", "isBase64Encoded"];
   const text = (name: string) => readFileSync(executable(name)).toString("latin1");
   const [without, withHttp] = [text("echo"), text("web")];
   for (const mark of marks) {
     assert.ok(withHttp.includes(mark), mark);
     assert.ok(!without.includes(mark), mark);
   }
+  assert.ok(!withHttp.includes("x-bunstrap-request"), "nor is listen in one that imports http alone");
 });

@@ -1,9 +1,10 @@
-import { json, run } from "../../runtime.ts";
+import { http, json, listen, run, type WebEnv } from "../../runtime.ts";
 import type { Callback, Context, Handler } from "aws-lambda";
+import type { RequestListener } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
-import { createGzip } from "node:zlib";
+import { createGzip, gzipSync } from "node:zlib";
 
 const callback: Handler<string, string> = (how, _context, callback) => {
   if (how === "at once") callback(null, "result");
@@ -124,7 +125,55 @@ function prints(_event: unknown, context: Context) {
   return { ...context, printed: Bun.inspect({ context }) };
 }
 
+/** What each path of an application for `node:http` does. */
+const paths: Record<string, RequestListener> = {
+  async "/echo"(request, response) {
+    let body = "";
+    for await (const chunk of request) body += chunk;
+    const { apiGateway, method, url, headers } = request as typeof request & { apiGateway: WebEnv };
+    response.writeHead(201, { "Content-Type": "application/json", "Set-Cookie": ["a=1", "b=2"] });
+    response.end(
+      JSON.stringify({ method, url, headers, body, event: apiGateway.event, id: apiGateway.context.awsRequestId }),
+    );
+  },
+  "/redirect": (_request, response) => void response.writeHead(302, { Location: "/echo" }).end(),
+  "/gzip"(request, response) {
+    const accepts = request.headers["accept-encoding"];
+    response.setHeader("X-Accepts", `${accepts}`);
+    if (accepts !== "gzip") return response.end("plain");
+    response.setHeader("Content-Encoding", "gzip").end(gzipSync("text"));
+  },
+  async "/stream"(_request, response) {
+    for (const chunk of ["one, ", "two, ", "three"]) {
+      response.write(chunk);
+      await Bun.sleep(10);
+    }
+    response.end();
+  },
+  async "/log"(request, response) {
+    await Bun.sleep(20);
+    console.log(request.headers["x-text"]);
+    response.end();
+  },
+  "/break"(_request, response) {
+    response.write("begun");
+    response.destroy();
+  },
+};
+const listener = listen((request, response) => paths[`${request.url}`.split("?")[0]!]?.(request, response));
+
+function listenTo(value: unknown) {
+  try {
+    listen(value as RequestListener);
+  } catch (error) {
+    return `${error}`;
+  }
+}
+
 run({
+  listener: http(listener),
+  "streaming listener": http(listener, { streaming: true }),
+  "no listener": json(listenTo),
   callback: json(callback),
   promisified: json(promisify(callback)),
   promise: json(promise),
