@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { randomFrom } from "./random.ts";
 import { accepted, answer, chunkedEvent, event, gone, type ReceivedRequest, type RuntimeApi } from "./runtime-api.ts";
-import { Sandbox } from "./sandbox.ts";
+import { isLong, Sandbox } from "./sandbox.ts";
 
-const invocations = 100_000;
+const invocations = isLong ? 100_000 : 10_000;
 const faultRate = 0.01;
 
 /** How invocations go, with their shares; what is left is `small`. See test/handlers/answers.ts. */
@@ -360,6 +360,6 @@ for (const loops of [1, 16]) {
     }
     console.log(Object.fromEntries(Object.entries(tally.counts).sort(([, one], [, other]) => other - one)));
     const { answered = 0, "sent again after it was taken": resent = 0 } = tally.counts;
-    assert.ok(answered > invocations * 0.97 && resent > 50);
+    assert.ok(answered > invocations * 0.97 && resent > invocations / 2_000);
   });
 }

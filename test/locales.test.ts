@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
-import { architecture, buildWithoutZip, root, workspace } from "./sandbox.ts";
+import { architecture, buildWithoutZip, isLong, root, workspace } from "./sandbox.ts";
 
 const handler = join(root, "test/handlers/intl.ts");
 
@@ -85,7 +85,7 @@ for (const [list, kept, sample] of [
 test("a dropped locale falls back, whatever the locale of the process is, and nothing throws that did not throw before", () => {
   const out = build("--arch", architecture, "--locales", "en");
   for (const [LANG, some] of [
-    ["C", locales],
+    ["C", isLong ? locales : locales.filter((locale, index) => locale === "de" || index % 10 === 0)],
     ["de_DE.UTF-8", localesOf("ar", "de", "ja", "zh")],
   ] as const) {
     const { supported, said } = ask(out, some, { LANG });

@@ -15,7 +15,7 @@
  * });
  * ```
  *
- * One file of tests: `npx bun test --timeout 300000 test/peer.test.ts`, one test of it with `-t 'two pieces'`; `npx tsc`
+ * One file of tests: `npx bun test test/peer.test.ts`, one test of it with `-t 'two pieces'`; `npx tsc`
  * checks the types, which `bun test` does not.
  */
 import assert from "node:assert/strict";

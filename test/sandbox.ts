@@ -1,13 +1,19 @@
 /** Builds the handlers under test with build.sh, and runs the executables against an emulator. */
+import { setDefaultTimeout } from "bun:test";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { accepted, event, gone, RuntimeApi, type EventParts, type ReceivedRequest } from "./runtime-api.ts";
 
 export const root = join(import.meta.dir, "..");
 export const architecture = process.arch === "arm64" ? "arm64" : "x86_64";
+
+setDefaultTimeout(300_000); // ms, for the tests of the file that imports this
+
+/** Whether this is `npm run test:long`: as many cases as there are, and ten times as many random ones. */
+export const isLong = process.env.BUNSTRAP_TEST_LONG === "1";
 
 /** Where everything that the tests of one run build goes; gone when the run ends. */
 export const workspace = (process.env.BUNSTRAP_TEST_WORKSPACE ??= createWorkspace());
@@ -20,12 +26,14 @@ function createWorkspace(): string {
 
 /** The executable of test/handlers/NAME.ts, built when it is first asked for in a run. */
 export function executable(name: string): string {
-  const out = join(workspace, name);
-  const bootstrap = join(out, architecture, "bootstrap");
+  const bootstrap = join(workspace, name, architecture, "bootstrap");
   if (!existsSync(bootstrap)) {
     const handler = join(root, "test/handlers", `${name}.ts`);
+    const out = `${workspace}/${name}.${process.pid}`; // another file of tests may be building it, too
     const { status, stderr } = buildWithoutZip(["--arch", architecture, "--out", out, handler]);
     assert.equal(status, 0, stderr);
+    mkdirSync(dirname(bootstrap), { recursive: true });
+    renameSync(join(out, architecture, "bootstrap"), bootstrap);
   }
   return bootstrap;
 }
