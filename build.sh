@@ -483,29 +483,34 @@ function warnOfNewerGlibc(file: string): void {
 
 // ── Compile: makes bootstrap ─────────────────────────────────────────────────────────────────────────────────────────
 
-/** --minify-identifiers would rename the types of errors, and --minify-syntax would move lines in stack traces. */
+/** Nothing is minified: that renames the types of errors, moves lines in stacks, and breaks `await import("bun")`. */
 async function compile(build: Build): Promise<void> {
   const { arch, entry, project } = build;
   const executable = join(build.work, "build/bootstrap"); // in a folder of its own, since Bun leaves a source map there
   const metafile = join(build.work, "metafile.json");
   const flags = [
     ...["--compile", `--target=${architectures[arch].target}`, `--outfile=${executable}`, "--bytecode", "--format=esm"],
-    ...["--minify-whitespace", "--sourcemap", "--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
+    ...["--sourcemap", "--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
     ...(build.packages.length > 0 ? ["--compile-autoload-package-json"] : []), // or node_modules is not looked into
     ...build.packages.map((name) => `--external=${name}`),
     ...build.argumentsForBun,
   ];
   await bunBuild(build, [entry, ...flags, `--metafile=${metafile}`]);
   const { inputs }: Metafile = JSON.parse(readFileSync(metafile, "utf8"));
-  if (arch === build.architectures[0]) warnOfNativeCode(inputs);
   const imports = Object.values(inputs).flatMap((input) => input.imports);
   const external = imports.filter((each) => each.external && each.kind === "import-statement").map(({ path }) => path);
-  if (external.some((path) => !isBuiltin(path) && !/^bun\b/.test(path))) {
-    await bunBuild(build, [loader(build), entry, `--root=${project}`, "--define=import.meta.main=true", ...flags]);
-  }
+  const needsLoader = external.some((path) => !isBuiltin(path) && !/^bun\b/.test(path));
+  if (needsLoader) await bunBuild(build, [loader(build), entry, `--root=${project}`, ...flags]);
   if (!existsSync(executable)) fail(`bun build made no executable of ${entry}`);
 
   const bytes = readFileSync(executable);
+  const modules = bundledModules(bytes);
+  if (arch === build.architectures[0]) {
+    if (!needsLoader && !modules.some(({ text }) => text.includes("AWS_LAMBDA_RUNTIME_API"))) fail(noRuntime(entry));
+    warnOfNativeCode(inputs);
+    for (const { text } of modules) warnOfPaths(text);
+  }
+  for (const module of modules) markAsync(module);
   if (build.languages.length > 0) keepLanguages(bytes, build.languages);
   mkdirSync(build.staged, { recursive: true });
   writeFileSync(join(build.staged, "bootstrap"), bytes);
@@ -542,7 +547,8 @@ async function bunBuild({ entry, project }: Build, args: string[]): Promise<void
 function loader({ entry, project }: Build): string {
   const bundled = relative(project, entry).replace(/\.\w+$/, ".js");
   const source = `try {
-  await import(import.meta.dir + ${JSON.stringify(`/${bundled}`)});
+  Bun.main = import.meta.dir + ${JSON.stringify(`/${bundled}`)};
+  await import(Bun.main);
 } catch (error) {
   if (process.listenerCount("uncaughtException") > 0) throw error; // runtime.ts is there
   const errorType = "Runtime.ImportModuleError";
@@ -558,6 +564,58 @@ function loader({ entry, project }: Build): string {
   mkdirSync(dirname(file), { recursive: true });
   if (!existsSync(file) || readFileSync(file, "utf8") !== source) writeFileSync(file, source);
   return file;
+}
+
+interface BundledModule {
+  text: string;
+  /** What Bun tells JavaScriptCore of the module, since that does not parse what is there as bytecode. */
+  record: Buffer;
+}
+
+/** The modules in an executable, by the table at the end of what Bun has added to itself. */
+function bundledModules(bytes: Buffer): BundledModule[] {
+  const end = bytes.lastIndexOf("\n---- Bun! ----\n") - 32; // its size and the place of the table follow
+  const start = end - Number(bytes.readBigUInt64LE(end));
+  const slice = (at: number) => {
+    const from = start + bytes.readUInt32LE(at);
+    return bytes.subarray(from, from + bytes.readUInt32LE(at + 4));
+  };
+  const table = start + bytes.readUInt32LE(end + 8);
+  const entries = Array.from({ length: bytes.readUInt32LE(end + 12) / 52 }, (_, index) => table + 52 * index);
+  return entries.map((entry) => ({ text: slice(entry + 8).toString("latin1"), record: slice(entry + 32) }));
+}
+
+/**
+ * Bun 1.4.2 says that a module does not wait if only the bundler has put an `await` in it. Then JavaScriptCore does not
+ * resume the module. One that is marked, and does not wait, runs as ever.
+ *
+ * @see https://github.com/oven-sh/bun/pull/37770
+ */
+function markAsync({ text, record }: BundledModule): void {
+  const [flags = 0, version] = record;
+  if (version === 1 && flags < 8) record[0] = flags | 4;
+  else if (/^await /m.test(text))
+    warn(`Bun ${Bun.version} may stop at a top-level await: test that what is built does not`);
+}
+
+function noRuntime(entry: string): string {
+  return `${entry} does not import runtime.ts, nor does a file that it imports: what is built would do nothing`;
+}
+
+/** Warns of what is found on this machine alone. Before the text of each file there is a comment with its name. */
+function warnOfPaths(text: string): void {
+  const warnings = new Set<string>();
+  let file = "";
+  for (const line of text.split("\n")) {
+    file = /^\/\/ (\S.*\.\w+)$/.exec(line)?.[1] ?? file;
+    const [, name] = /\b(__dirname|__filename) = "/.exec(line) ?? [];
+    if (name)
+      warnings.add(`${file} has ${name}, which is a path of this machine: see "More files in the zip" in the README`);
+    const [, call] = file.includes("node_modules/") ? [] : (/\b(?:__)?(import|require)\((?!["'])/.exec(line) ?? []);
+    if (call)
+      warnings.add(`${file} has ${call}() of a computed name, which is looked for only when it runs: name the file`);
+  }
+  for (const warning of warnings) warn(warning);
 }
 
 function warnOfNativeCode(inputs: Metafile["inputs"]): void {

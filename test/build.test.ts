@@ -249,6 +249,7 @@ test("a zip over 50 MiB is made, with a warning that Lambda takes it only from S
 for (const [kind, args, expectedStatus, complaint] of [
   ["a handler that does not exist", ["missing.ts"], 1, /^build\.sh: there is no handler missing\.ts\n$/],
   ["a directory as handler", ["."], 1, /^build\.sh: \. is a folder: name the file in it that calls run\(\)\n$/],
+  ["a handler named as a member of every object", ["constructor"], 1, /^build\.sh: there is no handler constructor\n$/],
   ["two handlers", ["handler.ts", "handler.ts"], 2, /^build\.sh: two handlers, handler\.ts and handler\.ts: /],
   ["an unknown option", ["--fast", "handler.ts"], 2, /^build\.sh: unknown option --fast \(/],
   [
@@ -287,6 +288,60 @@ for (const [kind, args, expectedStatus, complaint] of [
     assert.ok(!existsSync(join(project, "dist")));
   });
 }
+
+for (const name of ["handler.txt", "handler"]) {
+  test(`a handler in ${name}, which Bun takes for a file that is no code, is refused`, () => {
+    const project = createProject();
+    write(project, { [name]: handlerSource });
+    const { status, stdout, stderr } = build(project, [name, "--arch", architecture]);
+    assert.match(
+      stderr,
+      new RegExp(`^build\\.sh: \\S.*/${name} does not import runtime\\.ts, nor does a file that it imports: `),
+    );
+    assert.deepEqual({ status, stdout }, { status: 1, stdout: "" });
+    assert.deepEqual(readdirSync(join(project, "dist")), []);
+  });
+}
+
+test("paths that are only on this machine are named with their file, once, and nothing is said of a package's computed names", () => {
+  const project = createProject();
+  write(project, {
+    "handler.ts": `import { json, run } from "./runtime.ts";
+import "a";
+import template from "./template.cjs";
+run(json(async (name: string) => [template, await import(\`./\${name}.ts\`), await import(name)]));
+`,
+    "template.cjs": 'module.exports = require("node:fs").readFileSync(__dirname + "/template.html");\n',
+    "node_modules/a/index.js": "module.exports = [__filename, (name) => require(name)];\n",
+  });
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip"]);
+  assert.equal(status, 0, stderr);
+  const aPath = 'which is a path of this machine: see "More files in the zip" in the README';
+  assert.deepEqual(stderr.split("\n").sort(), [
+    "",
+    "build.sh: warning: handler.ts has import() of a computed name, which is looked for only when it runs: name the file",
+    `build.sh: warning: node_modules/a/index.js has __filename, ${aPath}`,
+    `build.sh: warning: template.cjs has __dirname, ${aPath}`,
+  ]);
+});
+
+test("a file named after --, from which a worker is made, is in the executable", () => {
+  const project = createProject();
+  write(project, {
+    "worker.ts": "self.onmessage = ({ data }) => postMessage(data + 1);\n",
+    "handler.ts": `import { json, run } from "./runtime.ts";
+run(json(async (n) => {
+  const worker = new Worker("./worker.ts");
+  worker.postMessage(n);
+  return await new Promise((resolve) => worker.addEventListener("message", ({ data }) => resolve(data)));
+}));
+`,
+  });
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", architecture, "--", "./worker.ts"]);
+  assert.equal(status, 0, stderr);
+  const bootstrap = join(project, "dist", architecture, "bootstrap");
+  assert.equal(spawnSync(bootstrap, ["1"], { encoding: "utf8", cwd: "/" }).stdout, "2");
+});
 
 for (const [kind, source, complaint] of [
   ["a syntax error", "run(;\n", /handler\.ts:1:5[^]*build\.sh: bun build failed for .*handler\.ts\n$/],

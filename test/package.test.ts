@@ -233,6 +233,27 @@ test("of what is needed in two versions each dependant finds its own, and what a
   ]);
 });
 
+test("a dependency that is named as a member of every object is packed as any other", () => {
+  const project = createProject({
+    "handler.ts": usesBoth.replace('import b from "b";\n', "").replace("[a, b]", "a"),
+    ...packageFiles(
+      "node_modules/a",
+      {
+        dependencies: { constructor: "*" },
+        optionalDependencies: {},
+        peerDependencies: { valueOf: "*" },
+        peerDependenciesMeta: {},
+      },
+      { "index.js": 'module.exports = [require("constructor"), require("valueOf")];' },
+    ),
+    ...packageFiles("node_modules/constructor", {}, { "index.js": 'module.exports = "constructor";' }),
+    ...packageFiles("node_modules/valueOf", {}, { "index.js": 'module.exports = "valueOf";' }),
+  });
+  const { status, stderr } = build(project, ["--no-zip", "--arch", architecture, "--package", "a"]);
+  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+  assert.equal(run(project, architecture, "1").stdout, '["constructor","valueOf"]');
+});
+
 test("of packages for one system each, those for musl are left out, though they do not say that they are", () => {
   const platform = { os: ["linux"], cpu: ["arm64"] };
   const project = createProject({
