@@ -29,6 +29,8 @@ Compiles HANDLER.ts into DIR/<arch>/bootstrap, and packs it into DIR/bootstrap-<
                   answer in English or in no language, without an error.
   --no-prefetch   leaves out the prefetch. That is machine code which runs before the program and asks the kernel for all
                   pages that a start touches. In a new sandbox it makes the cold start several times faster.
+  --flat          puts bootstrap, and what belongs to it, into DIR itself, without a zip; needs --arch
+                  For sam build and the bundling of CDK: --arch arm64 --flat --out FOLDER
   --no-zip        makes no zip, which saves most of the time: for container images, or to try something
   --help          prints this text
 
@@ -38,8 +40,9 @@ nearest folder up from the handler that has a package.json.
 
 Environment:
   BUN_VERSION     the version of Bun to build with; default: $bun_version
-                  build.sh looks for it in node_modules beside this script and on the PATH. If it is not there, npm
-                  installs it into node_modules/.cache beside this script.
+                  build.sh looks for it in node_modules, beside this script and above, and on the PATH. If it is not
+                  there, npm installs it into node_modules/.cache beside this script (about 40 MB). That is also where
+                  the Bun for the other architecture goes (about 40 MB), when it is first built for.
 END
 }
 
@@ -61,40 +64,65 @@ is_wanted() {
   [ "$("$1" --version 2>/dev/null)" = "$bun_version" ]
 }
 
+case $(uname -s) in
+  CYGWIN* | MINGW* | MSYS*) fail "on Windows, run this in WSL: https://learn.microsoft.com/windows/wsl/install" ;;
+esac
 here=$(cd -- "$(dirname -- "$0")" && pwd)
+case $here$PWD in
+  *\\*) fail "Bun cannot build in a folder with a backslash in its path: rename it" ;;
+esac
 
 find_bun() {
   cache=$here/node_modules/.cache/bun-$bun_version
-  for bun in "$here/node_modules/.bin/bun" bun "$cache/node_modules/.bin/bun"; do
+  npmrc=
+  folder=$here
+  while :; do # in a workspace it is in a folder above
+    bun=$folder/node_modules/.bin/bun
+    if is_wanted "$bun"; then return; fi
+    if [ -z "$npmrc" ] && [ -f "$folder/.npmrc" ]; then npmrc=$folder/.npmrc; fi
+    [ "$folder" != / ] || break
+    folder=$(dirname -- "$folder")
+  done
+  for bun in bun "$cache/node_modules/.bin/bun"; do
     if is_wanted "$bun"; then return; fi
   done
+
   command -v npm >/dev/null || fail "Bun $bun_version is not installed, and there is no npm to install it with"
-  printf 'build.sh: installing Bun %s into %s\n' "$bun_version" "$cache" >&2
+  printf 'build.sh: installing Bun %s through npm, about 40 MB, into %s\n' "$bun_version" "$cache" >&2
   mkdir -p "$cache"
-  npm install --prefix "$cache" --no-save --no-package-lock --no-audit --no-fund --silent "bun@$bun_version" >&2 ||
+  [ -z "$npmrc" ] || cp "$npmrc" "$cache/.npmrc"
+  set -- --no-save --no-package-lock --no-audit --no-fund --loglevel=error
+  npm install --prefix "$cache" "$@" "bun@$bun_version" >/dev/null ||
     fail "npm could not install Bun $bun_version"
   is_wanted "$bun" || fail "npm installed a Bun that is not $bun_version or does not run: see $cache"
 }
 find_bun
 
-# Bun would read these files in the current directory, which are not for this program.
+# Bun would read the configuration of the current directory, and keep a copy of this program in ~/.bun.
+export BUN_RUNTIME_TRANSPILER_CACHE_PATH=0
 exec "$bun" --config=/dev/null --env-file=/dev/null run - "$here" "$@" <<'TYPESCRIPT'
-import { chmodSync, copyFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync } from "node:fs";
+import { dlopen } from "bun:ffi";
+import { chmodSync, copyFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, openSync, readdirSync } from "node:fs";
 import { readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { constants } from "node:os";
 import { basename, dirname, join, normalize, relative, resolve } from "node:path";
 
 const architectures = {
-  x86_64: { target: "bun-linux-x64", cpu: "x64", machine: 62 }, // machine: in the header of an ELF file
-  arm64: { target: "bun-linux-arm64", cpu: "arm64", machine: 183 },
+  x86_64: { bun: "bun-linux-x64", cpu: "x64", machine: 62 }, // machine: in the header of an ELF file
+  arm64: { bun: "bun-linux-aarch64", cpu: "arm64", machine: 183 },
 };
 type Architecture = keyof typeof architectures;
 
 async function main([here = "", ...args]: string[]): Promise<void> {
   const options = Object.freeze(parseArguments(here, args));
+  await lockFolders(options);
   const work = createWorkFolder(options.out);
-  const builds = options.architectures.map((arch): Build => ({ ...options, arch, work, staged: join(work, arch) }));
+  const interrupted = abortOnSignals();
+  const builds = options.architectures.map((arch): Build => {
+    const folder = options.flat ? options.out : `${options.out}/${arch}`;
+    return { ...options, arch, folder, work, staged: join(work, arch), interrupted };
+  });
 
   for (const build of builds) stage(build);
   for (const build of builds) {
@@ -107,10 +135,13 @@ async function main([here = "", ...args]: string[]): Promise<void> {
 /** The build of one architecture. */
 interface Build extends Readonly<Options> {
   arch: Architecture;
+  /** The folder that bootstrap goes to. */
+  folder: string;
   /** The folder for everything that is not finished. */
   work: string;
   /** The folder in it for bootstrap and what goes beside it. */
   staged: string;
+  interrupted: AbortSignal;
 }
 
 function fail(message: string, status = 1): never {
@@ -125,6 +156,8 @@ function warn(message: string): void {
 // ── Arguments ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 interface Options {
+  /** The folder of build.sh. */
+  here: string;
   /** The absolute path of the handler. */
   entry: string;
   /** The folder of the handler's project. Bun runs there, because stack traces name source files relative to it. */
@@ -139,6 +172,8 @@ interface Options {
   languages: string[];
   prefetch: boolean;
   zip: boolean;
+  /** Whether bootstrap goes to `out` itself. */
+  flat: boolean;
   argumentsForBun: string[];
 }
 
@@ -147,8 +182,7 @@ function parseArguments(here: string, args: string[]): Options {
   for (const name of ["--arch", "--out", "--include", "--package", "--locales"]) values.set(name, []);
   const valuesOf = (name: string) => values.get(name) ?? [];
   const handlers: string[] = [];
-  let prefetch = true;
-  let zip = true;
+  const switches = new Set<string>();
 
   const end = args.includes("--") ? args.indexOf("--") : args.length;
   const own = args.slice(0, end);
@@ -156,8 +190,7 @@ function parseArguments(here: string, args: string[]): Options {
     const [, name = argument, attached] = /^(--.*?)=(.*)$/s.exec(argument) ?? [];
     const hint = existsSync(argument) ? `: the file is ./${argument}` : "";
     if (values.has(name)) valuesOf(name).push((attached ?? own.shift()) || misused(`${name} needs a value`));
-    else if (argument === "--no-prefetch") prefetch = false;
-    else if (argument === "--no-zip") zip = false;
+    else if (["--no-prefetch", "--no-zip", "--flat"].includes(argument)) switches.add(argument);
     else if (argument.startsWith("-")) misused(`unknown option ${argument}${hint}`);
     else handlers.push(argument);
   }
@@ -168,7 +201,13 @@ function parseArguments(here: string, args: string[]): Options {
   const packages = valuesOf("--package").map(packageName).sort();
   const languages = valuesOf("--locales").flatMap((list) => list.split(",").map(language));
   const entry = entryOf(handlers, here);
+  const flat = switches.has("--flat");
+  if (flat && !arch) misused("--flat needs --arch: a folder has one bootstrap");
+  if (flat && [entry, process.cwd()].some((path) => isIn(out, path)))
+    misused(`--flat: ${out} holds more than what is built`);
+  if (resolve(out).includes("\\")) fail(`Bun cannot write into ${resolve(out)}, because of the backslash in its path`);
   return {
+    here,
     entry,
     project: foldersAbove(dirname(entry)).find((folder) => existsSync(join(folder, "package.json"))) ?? dirname(entry),
     architectures: arch ? [arch] : (Object.keys(architectures) as Architecture[]),
@@ -176,8 +215,9 @@ function parseArguments(here: string, args: string[]): Options {
     included: [...new Set(includes.flatMap((path) => includedFiles(path, out)))],
     packages,
     languages,
-    prefetch,
-    zip,
+    prefetch: !switches.has("--no-prefetch"),
+    zip: !flat && !switches.has("--no-zip"),
+    flat,
     argumentsForBun: args.slice(end + 1),
   };
 }
@@ -203,8 +243,7 @@ function includePath(path: string): string {
 function includedFiles(path: string, out: string): string[] {
   if (!lstatSync(path, { throwIfNoEntry: false })) fail(`there is no ${path} to include`);
   for (const folder of [process.cwd(), out, join(out, "x86_64"), join(out, "arm64")]) {
-    const holds = `${realPath(resolve(folder))}/`.startsWith(`${realPath(resolve(path))}/`);
-    if (holds) misused(`--include ${path} holds ${folder}, and with it what is built: name a part of it`);
+    if (isIn(path, folder)) misused(`--include ${path} holds ${folder}, and with it what is built: name a part of it`);
   }
   const files = filesOf(path);
   if (files.length === 0) fail(`there is no file in ${path} to include`);
@@ -212,12 +251,8 @@ function includedFiles(path: string, out: string): string[] {
 }
 
 function packageName(name: string): string {
-  if (isPackageName(name)) return name;
+  if (packageNames.test(name)) return name;
   misused(`--package ${name} is no name of a package: write it as in package.json, without a version or a path`);
-}
-
-function isPackageName(name: string): boolean {
-  return /^(?:@[\w.~-]+\/)?[\w~-][\w.~-]*$/.test(name);
 }
 
 /** A language of --locales, by its current name. */
@@ -244,15 +279,51 @@ function entryOf(handlers: string[], here: string): string {
 
 // ── Files and folders ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Makes a folder that is removed when the process ends. It is in `out`, so that what is finished can be renamed. */
-function createWorkFolder(out: string): string {
+/**
+ * Waits until no other build writes into `out`. Builds of one project may run side by side, but Bun leaves a large file
+ * in the project when it is stopped. The last build to end removes those: it knows that no other needs them.
+ */
+async function lockFolders({ out, project }: Options): Promise<void> {
   mkdirSync(out, { recursive: true });
+  const isProject = realPath(out) === realPath(project);
+  const lock = openSync(out, "r");
+  if (!tryLock(lock, 2)) console.error(`build.sh: waiting for another build that writes into ${out}`);
+  while (!tryLock(lock, 2)) await Bun.sleep(50);
+  const projectLock = isProject ? lock : openSync(project, "r");
+  while (!isProject && !tryLock(projectLock, 1)) await Bun.sleep(50);
+  process.on("exit", () => {
+    if (tryLock(projectLock, 2)) remove(project, /^\.[\da-f]+-[\da-f]+\.bun-build$/);
+  });
+  remove(out, /^\.build\./); // of builds that were killed
+}
+
+/** Locks a folder until this process ends: 1 shares it, 2 does not. */
+function tryLock(descriptor: number, operation: 1 | 2): boolean {
+  const library = process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6";
+  const { flock } = dlopen(library, { flock: { args: ["int", "int"], returns: "int" } }).symbols;
+  if (flock(descriptor, operation | 4) === 0) return true; // 4: without waiting
+  return flock(descriptor, 8) !== 0; // 8 unlocks. If that fails, too, this file system has no locks
+}
+
+function remove(folder: string, names: RegExp): void {
+  for (const name of readdirSync(folder))
+    if (names.test(name)) rmSync(join(folder, name), { recursive: true, force: true });
+}
+
+/** It is in `out`, so that what is finished can be renamed. */
+function createWorkFolder(out: string): string {
   const work = mkdtempSync(join(resolve(out), ".build."));
-  process.on("exit", () => rmSync(work, { recursive: true, force: true }));
-  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
-    process.on(signal, () => process.exit(128 + constants.signals[signal]));
-  }
+  process.prependListener("exit", () => rmSync(work, { recursive: true, force: true }));
   return work;
+}
+
+/** The reason is the status to end with. */
+function abortOnSignals(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => controller.abort(128 + constants.signals[signal]));
+  }
+  return controller.signal;
 }
 
 /** The files of a folder, or the file itself; `folders` are those that it is in. */
@@ -272,6 +343,10 @@ function realPath(path: string): string {
   return existsSync(path) ? realpathSync(path) : join(realPath(dirname(path)), basename(path));
 }
 
+function isIn(folder: string, path: string): boolean {
+  return `${realPath(resolve(path))}/`.startsWith(`${realPath(resolve(folder))}/`);
+}
+
 /** The folder, the one that it is in, and so on. */
 function foldersAbove(folder: string): string[] {
   return dirname(folder) === folder ? [folder] : [folder, ...foldersAbove(dirname(folder))];
@@ -284,16 +359,22 @@ function megabytes(file: string): string {
 // ── Stage: puts what goes beside bootstrap into the work folder ──────────────────────────────────────────────────────
 
 function stage(build: Build): void {
-  for (const file of build.included) stageFile(build, file, file);
+  const files = new Map(build.included.map((file) => [file, file])); // what to copy, by the path beside bootstrap
   for (const { name, found, place } of placedPackages(build)) {
-    for (const file of filesOfPackage(name, found, build.arch)) {
-      stageFile(build, join(found.folder, file), join(place, file));
-    }
+    for (const file of filesOfPackage(name, found, build.arch)) files.set(join(place, file), join(found.folder, file));
   }
+  const size = [...files.values()].reduce((sum, file) => sum + statSync(file).size, 0);
+  if (build.zip && size > 250 * 2 ** 20) {
+    const much = `${(size / 1e6).toFixed(1)} MB of files beside bootstrap, and Lambda takes 250 MiB of a zip`;
+    fail(`${much}: include less, or make a container image: --no-zip`);
+  }
+  for (const [name, file] of files) stageFile(build, file, name);
 }
 
-function stageFile({ out, arch, staged }: Build, file: string, name: string): void {
-  const place = join(out, arch, name);
+function stageFile({ folder, staged }: Build, file: string, name: string): void {
+  const place = join(folder, name);
+  if (!isIn(staged, join(staged, name)) || !isIn(folder, place))
+    fail(`${place} leads out of ${folder}: remove that link`);
   if (statSync(place, { throwIfNoEntry: false })?.isDirectory()) {
     fail(`${place} is a folder where a file goes: remove it`);
   }
@@ -361,8 +442,25 @@ function placedPackages({ packages, project, arch, work }: Build): Placed[] {
 function installed(name: string, from: string): Package | undefined {
   const candidates = foldersAbove(from).map((folder) => join(folder, "node_modules", name));
   const found = candidates.find((candidate) => existsSync(join(candidate, "package.json")));
-  if (!found) return undefined;
-  return { folder: realpathSync(found), manifest: JSON.parse(readFileSync(join(found, "package.json"), "utf8")) };
+  return found ? { folder: realpathSync(found), manifest: readManifest(join(found, "package.json")) } : undefined;
+}
+
+function readManifest(file: string): Manifest {
+  try {
+    const manifest = JSON.parse(readFileSync(file, "utf8").replace(/^\uFEFF/, ""));
+    if (typeof manifest !== "object" || manifest === null) throw new TypeError("it is no object");
+    return Object.fromEntries(Object.entries(manifest).filter(([, value]) => value !== null)) as unknown as Manifest;
+  } catch (error) {
+    fail(`cannot read ${file}: ${(error as Error).message}`);
+  }
+}
+
+/** Names of other packages in a manifest. None leads out of node_modules. */
+function dependencyNames({ folder, manifest }: Package, member: keyof Manifest): string[] {
+  const names = Object.keys(manifest[member] ?? {});
+  const wrong = names.find((name) => !packageNames.test(name));
+  if (wrong === undefined) return names;
+  fail(`${folder}/package.json has ${JSON.stringify(wrong)} in ${member}, which is no name of a package`);
 }
 
 function installedOf(names: string[], from: string): Map<string, Package> {
@@ -370,32 +468,29 @@ function installedOf(names: string[], from: string): Map<string, Package> {
   return new Map(all.filter((pair): pair is [string, Package] => pair[1] !== undefined));
 }
 
-function required(name: string, { folder, manifest }: Package): Map<string, Package> {
-  const { dependencies = {}, optionalDependencies = {} } = manifest;
-  const names = Object.keys(dependencies).filter((needed) => !Object.hasOwn(optionalDependencies, needed));
-  const found = installedOf(names, folder);
+function required(name: string, dependant: Package): Map<string, Package> {
+  const optional = dependencyNames(dependant, "optionalDependencies");
+  const names = dependencyNames(dependant, "dependencies").filter((needed) => !optional.includes(needed));
+  const found = installedOf(names, dependant.folder);
   const lacking = names.find((needed) => !found.has(needed));
   if (lacking) fail(`--package: ${lacking}, which ${name} needs, is not installed: npm install`);
   return found;
 }
 
-function peers({ folder, manifest }: Package): Map<string, Package> {
-  const { peerDependencies = {}, peerDependenciesMeta = {} } = manifest;
-  const isOptional = (peer: string) =>
-    Object.hasOwn(peerDependenciesMeta, peer) && peerDependenciesMeta[peer]?.optional;
-  return installedOf(
-    Object.keys(peerDependencies).filter((peer) => !isOptional(peer)),
-    folder,
-  );
+function peers(dependant: Package): Map<string, Package> {
+  const optional = new Map(Object.entries(dependant.manifest.peerDependenciesMeta ?? {}));
+  const names = dependencyNames(dependant, "peerDependencies").filter((peer) => !optional.get(peer)?.optional);
+  return installedOf(names, dependant.folder);
 }
 
 /** The optional dependencies that fit: often they hold the binaries, and npm installs only those for this machine. */
 function binaries(
   name: string,
-  { folder, manifest }: Package,
+  dependant: Package,
   { project, arch, work }: Pick<Build, "project" | "arch" | "work">,
 ): Map<string, Package> {
-  const names = Object.keys(manifest.optionalDependencies ?? {});
+  const { folder, manifest } = dependant;
+  const names = dependencyNames(dependant, "optionalDependencies");
   const here = installedOf(names, folder);
   const lacking = names.filter((needed) => !here.has(needed));
   const fitting = (packages: Map<string, Package>) => [...packages].filter(([, found]) => fits(found, arch));
@@ -439,17 +534,28 @@ function fetchForArchitecture(
   });
   const manifest = { dependencies: { [name]: version }, overrides: Object.fromEntries(pinned) };
   writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
-  if (existsSync(join(project, ".npmrc"))) copyFileSync(join(project, ".npmrc"), join(folder, ".npmrc"));
   const platform = ["--os=linux", `--cpu=${architectures[arch].cpu}`, "--libc=glibc"];
+  npmInstall(
+    folder,
+    project,
+    platform,
+    `--package ${name}: npm could not fetch what ${name} ${version} needs on ${arch}`,
+  );
+  return folder;
+}
+
+/** Installs into a folder, with the settings of the project that `from` is in. */
+function npmInstall(folder: string, from: string, args: string[], failure: string): void {
+  const settings = foldersAbove(from).map((above) => join(above, ".npmrc"));
+  const found = settings.find((file) => existsSync(file));
+  if (found) copyFileSync(found, join(folder, ".npmrc"));
+  if (!Bun.which("npm")) fail(`${failure}: there is no npm`);
   const quietly = ["--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
-  if (!Bun.which("npm")) fail(`--package ${name}: there is no npm to fetch what ${name} ${version} needs on ${arch}`);
-  const { success, stderr } = Bun.spawnSync(["npm", "install", ...platform, ...quietly], {
-    cwd: folder,
-    stdout: "ignore",
-  });
-  if (success) return folder;
+  const command = ["npm", "install", `--prefix=${folder}`, ...args, ...quietly];
+  const { success, stderr } = Bun.spawnSync(command, { cwd: folder, stdout: "ignore" });
+  if (success) return;
   process.stderr.write(stderr);
-  fail(`--package ${name}: npm could not fetch what ${name} ${version} needs on ${arch}`);
+  fail(failure);
 }
 
 function noBinary(name: string, { version }: Manifest, arch: Architecture): string {
@@ -489,29 +595,35 @@ function warnOfNewerGlibc(file: string): void {
 
 // ── Compile: makes bootstrap ─────────────────────────────────────────────────────────────────────────────────────────
 
-/** --minify-identifiers would rename the types of errors, and --minify-syntax would move lines in stack traces. */
+/** Nothing is minified: that renames the types of errors, moves lines in stacks, and breaks `await import("bun")`. */
 async function compile(build: Build): Promise<void> {
   const { arch, entry, project } = build;
   const executable = join(build.work, "build/bootstrap"); // in a folder of its own, since Bun leaves a source map there
   const metafile = join(build.work, "metafile.json");
   const flags = [
-    ...["--compile", `--target=${architectures[arch].target}`, `--outfile=${executable}`, "--bytecode", "--format=esm"],
-    ...["--minify-whitespace", "--sourcemap", "--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
+    ...["--compile", `--target=${architectures[arch].bun}`, `--outfile=${executable}`, "--bytecode", "--format=esm"],
+    ...(isChosen(build.argumentsForBun) ? [] : [`--compile-executable-path=${bunFor(build)}`]),
+    ...["--sourcemap", "--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
     ...(build.packages.length > 0 ? ["--compile-autoload-package-json"] : []), // or node_modules is not looked into
     ...build.packages.map((name) => `--external=${name}`),
     ...build.argumentsForBun,
   ];
   await bunBuild(build, [entry, ...flags, `--metafile=${metafile}`]);
   const { inputs }: Metafile = JSON.parse(readFileSync(metafile, "utf8"));
-  if (arch === build.architectures[0]) warnOfNativeCode(inputs);
   const imports = Object.values(inputs).flatMap((input) => input.imports);
   const external = imports.filter((each) => each.external && each.kind === "import-statement").map(({ path }) => path);
-  if (external.some((path) => !isBuiltin(path) && !/^bun\b/.test(path))) {
-    await bunBuild(build, [loader(build), entry, `--root=${project}`, "--define=import.meta.main=true", ...flags]);
-  }
+  const needsLoader = external.some((path) => !isBuiltin(path) && !/^bun\b/.test(path));
+  if (needsLoader) await bunBuild(build, [loader(build), entry, `--root=${project}`, ...flags]);
   if (!existsSync(executable)) fail(`bun build made no executable of ${entry}`);
 
   const bytes = readFileSync(executable);
+  const modules = bundledModules(bytes);
+  if (arch === build.architectures[0]) {
+    if (!needsLoader && !modules.some(({ text }) => text.includes("AWS_LAMBDA_RUNTIME_API"))) fail(noRuntime(entry));
+    warnOfNativeCode(inputs);
+    for (const { text } of modules) warnOfPaths(text);
+  }
+  for (const module of modules) markAsync(module);
   if (build.languages.length > 0) keepLanguages(bytes, build.languages);
   mkdirSync(build.staged, { recursive: true });
   writeFileSync(join(build.staged, "bootstrap"), build.prefetch ? withPrefetch(bytes, arch) : bytes);
@@ -523,19 +635,41 @@ interface Metafile {
   inputs: Record<string, { imports: { path: string; original?: string; kind: string; external?: boolean }[] }>;
 }
 
-async function bunBuild({ entry, project }: Build, args: string[]): Promise<void> {
+/** Whether what follows -- says which Bun the executable is made of. */
+function isChosen(argumentsForBun: string[]): boolean {
+  return argumentsForBun.some((argument) => /^--(?:target|compile-executable-path)\b/.test(argument));
+}
+
+/** The Bun that becomes bootstrap: this one if it runs there, or else npm's. Bun itself would not ask the registry. */
+function bunFor({ arch, here }: Build): string {
+  if (runsOn(process.execPath, arch)) return process.execPath;
+  const { bun, cpu } = architectures[arch];
+  const cache = join(here, "node_modules/.cache");
+  const executable = join(cache, `${bun}-${Bun.version}`);
+  if (existsSync(executable)) return executable;
+  console.error(`build.sh: downloading Bun ${Bun.version} for ${arch} through npm, about 40 MB, into ${executable}`);
+  mkdirSync(cache, { recursive: true });
+  const folder = mkdtempSync(`${executable}.`);
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const args = ["--force", "--no-save", "--no-package-lock", `--cpu=${cpu}`, `@oven/${bun}@${Bun.version}`];
+  npmInstall(folder, here, args, `npm could not install Bun ${Bun.version} for ${arch}`);
+  renameSync(join(folder, "node_modules/@oven", bun, "bin/bun"), executable);
+  return executable;
+}
+
+async function bunBuild({ entry, project, interrupted }: Build, args: string[]): Promise<void> {
   const compiler = Bun.spawn([process.execPath, "build", ...args], {
     cwd: project,
     env: { ...process.env, NODE_ENV: "production" },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
+    signal: interrupted,
+    killSignal: "SIGKILL",
   });
-  const kill = () => compiler.kill("SIGKILL");
-  process.prependOnceListener("exit", kill); // before the work folder is removed
   const output = await Promise.all([new Response(compiler.stdout).text(), new Response(compiler.stderr).text()]);
   const status = await compiler.exited;
-  process.off("exit", kill);
+  if (interrupted.aborted) process.exit(interrupted.reason);
   if (status === 0) return;
   process.stderr.write(output.join(""));
   fail(`bun build failed for ${entry}`);
@@ -548,7 +682,8 @@ async function bunBuild({ entry, project }: Build, args: string[]): Promise<void
 function loader({ entry, project }: Build): string {
   const bundled = relative(project, entry).replace(/\.\w+$/, ".js");
   const source = `try {
-  await import(import.meta.dir + ${JSON.stringify(`/${bundled}`)});
+  Bun.main = import.meta.dir + ${JSON.stringify(`/${bundled}`)};
+  await import(Bun.main);
 } catch (error) {
   if (process.listenerCount("uncaughtException") > 0) throw error; // runtime.ts is there
   const errorType = "Runtime.ImportModuleError";
@@ -564,6 +699,58 @@ function loader({ entry, project }: Build): string {
   mkdirSync(dirname(file), { recursive: true });
   if (!existsSync(file) || readFileSync(file, "utf8") !== source) writeFileSync(file, source);
   return file;
+}
+
+interface BundledModule {
+  text: string;
+  /** What Bun tells JavaScriptCore of the module, since that does not parse what is there as bytecode. */
+  record: Buffer;
+}
+
+/** The modules in an executable, by the table at the end of what Bun has added to itself. */
+function bundledModules(bytes: Buffer): BundledModule[] {
+  const end = bytes.lastIndexOf("\n---- Bun! ----\n") - 32; // its size and the place of the table follow
+  const start = end - Number(bytes.readBigUInt64LE(end));
+  const slice = (at: number) => {
+    const from = start + bytes.readUInt32LE(at);
+    return bytes.subarray(from, from + bytes.readUInt32LE(at + 4));
+  };
+  const table = start + bytes.readUInt32LE(end + 8);
+  const entries = Array.from({ length: bytes.readUInt32LE(end + 12) / 52 }, (_, index) => table + 52 * index);
+  return entries.map((entry) => ({ text: slice(entry + 8).toString("latin1"), record: slice(entry + 32) }));
+}
+
+/**
+ * Bun 1.4.2 says that a module does not wait if only the bundler has put an `await` in it. Then JavaScriptCore does not
+ * resume the module. One that is marked, and does not wait, runs as ever.
+ *
+ * @see https://github.com/oven-sh/bun/pull/37770
+ */
+function markAsync({ text, record }: BundledModule): void {
+  const [flags = 0, version] = record;
+  if (version === 1 && flags < 8) record[0] = flags | 4;
+  else if (/^await /m.test(text))
+    warn(`Bun ${Bun.version} may stop at a top-level await: test that what is built does not`);
+}
+
+function noRuntime(entry: string): string {
+  return `${entry} does not import runtime.ts, nor does a file that it imports: what is built would do nothing`;
+}
+
+/** Warns of what is found on this machine alone. Before the text of each file there is a comment with its name. */
+function warnOfPaths(text: string): void {
+  const warnings = new Set<string>();
+  let file = "";
+  for (const line of text.split("\n")) {
+    file = /^\/\/ (\S.*\.\w+)$/.exec(line)?.[1] ?? file;
+    const [, name] = /\b(__dirname|__filename) = "/.exec(line) ?? [];
+    if (name)
+      warnings.add(`${file} has ${name}, which is a path of this machine: see "More files in the zip" in the README`);
+    const [, call] = file.includes("node_modules/") ? [] : (/\b(?:__)?(import|require)\((?!["'])/.exec(line) ?? []);
+    if (call)
+      warnings.add(`${file} has ${call}() of a computed name, which is looked for only when it runs: name the file`);
+  }
+  for (const warning of warnings) warn(warning);
 }
 
 function warnOfNativeCode(inputs: Metafile["inputs"]): void {
@@ -861,8 +1048,7 @@ function uint32(...values: number[]): Buffer {
 // ── Finish: moves what is complete to its place ──────────────────────────────────────────────────────────────────────
 
 function finish(build: Build): void {
-  const { arch, out, packages, staged } = build;
-  const folder = `${out}/${arch}`;
+  const { arch, folder, out, packages, staged } = build;
   if (packages.length > 0) rmSync(join(folder, "node_modules"), { recursive: true, force: true }); // of before
   for (const file of packedFiles(build)) {
     mkdirSync(dirname(join(folder, file)), { recursive: true });
@@ -913,6 +1099,9 @@ const prefetchTables = new Map([
     Aw8SCgEPAg4UEwLPASsDCQN/Cg==
   `], // arm64
 ]);
+
+/** What npm takes as the name of a package, without the oldest ones. */
+const packageNames = /^(?:@[\w.~-]+\/)?[\w~-][\w.~-]*$/;
 
 /** Languages whose data is partly that of others: they inherit from them, are an alias of them, or consist of them. */
 const relatives = new Map([

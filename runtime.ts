@@ -1558,7 +1558,8 @@ async function print(outcome: Outcome): Promise<void> {
   try {
     let last: Bytes | undefined;
     for (let chunk = reply ?? stream?.first; chunk; chunk = await stream?.next()) write(standardOutput, (last = chunk));
-    if (last && last.at(-1) !== "\n" && last.at(-1) !== LF && isTerminal(standardOutput)) write(standardOutput, "\n");
+    if (last && last.at(-1) !== "\n" && last.at(-1) !== LF && (isTerminal(standardOutput) || isWatched()))
+      write(standardOutput, "\n");
     end(stream?.trailers ? 1 : 0);
   } catch (error) {
     writeLine(2, `the reply cannot be written to standard output: ${describe(error).errorMessage}`);

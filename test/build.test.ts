@@ -1,22 +1,26 @@
 /** build.sh: what it makes, from where, and what it says when it cannot. */
+import { dlopen } from "bun:ffi";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
   chmodSync,
+  closeSync,
   copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { test } from "node:test";
-import { architecture, root, workspace } from "./sandbox.ts";
+import { architecture, root, shareBun, workspace } from "./sandbox.ts";
 
 const packageJson = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const bunVersion: string = packageJson.devDependencies.bun;
@@ -28,6 +32,7 @@ function createProject(source = handlerSource): string {
   const project = mkdtempSync(join(workspace, "a project "));
   for (const file of ["runtime.ts", "build.sh"]) copyFileSync(join(root, file), join(project, file));
   writeFileSync(join(project, "handler.ts"), source);
+  shareBun(project);
   return project;
 }
 
@@ -249,6 +254,7 @@ test("a zip over 50 MiB is made, with a warning that Lambda takes it only from S
 for (const [kind, args, expectedStatus, complaint] of [
   ["a handler that does not exist", ["missing.ts"], 1, /^build\.sh: there is no handler missing\.ts\n$/],
   ["a directory as handler", ["."], 1, /^build\.sh: \. is a folder: name the file in it that calls run\(\)\n$/],
+  ["a handler named as a member of every object", ["constructor"], 1, /^build\.sh: there is no handler constructor\n$/],
   ["two handlers", ["handler.ts", "handler.ts"], 2, /^build\.sh: two handlers, handler\.ts and handler\.ts: /],
   ["an unknown option", ["--fast", "handler.ts"], 2, /^build\.sh: unknown option --fast \(/],
   [
@@ -262,6 +268,19 @@ for (const [kind, args, expectedStatus, complaint] of [
     ["a\\b/handler.ts"],
     1,
     /^build\.sh: Bun cannot build .*\/a\\b\/handler\.ts, because of the backslash in its path: /,
+  ],
+  [
+    "a backslash in --out",
+    ["handler.ts", "--out", "a\\b"],
+    1,
+    /^build\.sh: Bun cannot write into \/.*\/a\\b, because of the backslash in its path\n$/,
+  ],
+  ["--flat for both architectures", ["handler.ts", "--flat"], 2, /^build\.sh: --flat needs --arch: /],
+  [
+    "--flat into the folder of the handler",
+    ["handler.ts", "--flat", "--arch", "arm64", "--out", "."],
+    2,
+    /^build\.sh: --flat: \. holds more than what is built \(/,
   ],
   [
     "an unknown architecture",
@@ -287,6 +306,60 @@ for (const [kind, args, expectedStatus, complaint] of [
     assert.ok(!existsSync(join(project, "dist")));
   });
 }
+
+for (const name of ["handler.txt", "handler"]) {
+  test(`a handler in ${name}, which Bun takes for a file that is no code, is refused`, () => {
+    const project = createProject();
+    write(project, { [name]: handlerSource });
+    const { status, stdout, stderr } = build(project, [name, "--arch", architecture]);
+    assert.match(
+      stderr,
+      new RegExp(`^build\\.sh: \\S.*/${name} does not import runtime\\.ts, nor does a file that it imports: `),
+    );
+    assert.deepEqual({ status, stdout }, { status: 1, stdout: "" });
+    assert.deepEqual(readdirSync(join(project, "dist")), []);
+  });
+}
+
+test("paths that are only on this machine are named with their file, once, and nothing is said of a package's computed names", () => {
+  const project = createProject();
+  write(project, {
+    "handler.ts": `import { json, run } from "./runtime.ts";
+import "a";
+import template from "./template.cjs";
+run(json(async (name: string) => [template, await import(\`./\${name}.ts\`), await import(name)]));
+`,
+    "template.cjs": 'module.exports = require("node:fs").readFileSync(__dirname + "/template.html");\n',
+    "node_modules/a/index.js": "module.exports = [__filename, (name) => require(name)];\n",
+  });
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip"]);
+  assert.equal(status, 0, stderr);
+  const aPath = 'which is a path of this machine: see "More files in the zip" in the README';
+  assert.deepEqual(stderr.split("\n").sort(), [
+    "",
+    "build.sh: warning: handler.ts has import() of a computed name, which is looked for only when it runs: name the file",
+    `build.sh: warning: node_modules/a/index.js has __filename, ${aPath}`,
+    `build.sh: warning: template.cjs has __dirname, ${aPath}`,
+  ]);
+});
+
+test("a file named after --, from which a worker is made, is in the executable", () => {
+  const project = createProject();
+  write(project, {
+    "worker.ts": "self.onmessage = ({ data }) => postMessage(data + 1);\n",
+    "handler.ts": `import { json, run } from "./runtime.ts";
+run(json(async (n) => {
+  const worker = new Worker("./worker.ts");
+  worker.postMessage(n);
+  return await new Promise((resolve) => worker.addEventListener("message", ({ data }) => resolve(data)));
+}));
+`,
+  });
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", architecture, "--", "./worker.ts"]);
+  assert.equal(status, 0, stderr);
+  const bootstrap = join(project, "dist", architecture, "bootstrap");
+  assert.equal(spawnSync(bootstrap, ["1"], { encoding: "utf8", cwd: "/" }).stdout, "2");
+});
 
 for (const [kind, source, complaint] of [
   ["a syntax error", "run(;\n", /handler\.ts:1:5[^]*build\.sh: bun build failed for .*handler\.ts\n$/],
@@ -557,6 +630,10 @@ test("what cannot be written is named, and nothing half-made is left behind", ()
   );
 });
 
+/** What Bun leaves in the project when it is stopped, 80 MB of it. */
+const leftover = ".0a500a25190d8c20-00000000.bun-build";
+const hidden = (folder: string) => readdirSync(folder).filter((name) => name.startsWith("."));
+
 test("a build that is ended leaves nothing behind, at once", async () => {
   const project = createProject();
   const PATH = [bunDirectory, process.env.PATH].join(delimiter);
@@ -570,14 +647,109 @@ test("a build that is ended leaves nothing behind, at once", async () => {
       stdout: "pipe",
       stderr: "pipe",
     });
-    const isCompiling = () =>
-      existsSync(join(project, "dist")) && readdirSync(join(project, "dist")).some((name) => name.startsWith("."));
+    const isCompiling = () => existsSync(join(project, "dist")) && hidden(join(project, "dist")).length > 0;
     while (!isCompiling()) await Bun.sleep(10);
+    writeFileSync(join(project, leftover), "");
     building.kill(signal);
     assert.equal(await building.exited, status);
     assert.equal((await new Response(building.stdout).text()) + (await new Response(building.stderr).text()), "");
     assert.deepEqual(readdirSync(join(project, "dist")), []);
+    assert.deepEqual(hidden(project), []);
   }
+});
+
+/** Locks a folder as another build would, alone or with others: a function that lets it go. */
+function lock(folder: string, kind: "alone" | "shared"): () => void {
+  const { flock } = dlopen("libc.so.6", { flock: { args: ["int", "int"], returns: "int" } }).symbols;
+  const descriptor = openSync(folder, "r");
+  assert.equal(flock(descriptor, kind === "alone" ? 2 : 1), 0);
+  return () => closeSync(descriptor);
+}
+
+test("what killed builds have left is removed by the next, unless another build of the project is alive", () => {
+  const project = createProject();
+  write(project, { [leftover]: "of a killed build", "dist/.build.x1Y2z3/arm64/bootstrap": "of a killed build" });
+  const letGo = lock(project, "shared");
+  const args = ["handler.ts", "--no-zip", "--arch", architecture];
+  assert.deepEqual(build(project, args).stderr, "");
+  assert.deepEqual([hidden(project), hidden(join(project, "dist"))], [[leftover], []]);
+  letGo();
+  assert.deepEqual(build(project, args).stderr, "");
+  assert.deepEqual(hidden(project), []);
+});
+
+test("a build waits for another that writes into the same folder, and says so", async () => {
+  const project = createProject();
+  mkdirSync(join(project, "dist"));
+  const letGo = lock(join(project, "dist"), "alone");
+  const building = Bun.spawn([join(project, "build.sh"), "handler.ts", "--no-zip", "--arch", architecture], {
+    cwd: project,
+    env: { ...process.env, PATH: [bunDirectory, process.env.PATH].join(delimiter) },
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const { value } = await building.stderr.getReader().read();
+  assert.equal(Buffer.from(value ?? "").toString(), "build.sh: waiting for another build that writes into dist\n");
+  assert.deepEqual(readdirSync(join(project, "dist")), []);
+  letGo();
+  assert.equal(await building.exited, 0);
+  assert.deepEqual(readdirSync(join(project, "dist")), [architecture]);
+});
+
+test("--flat puts what is built for one architecture into the folder itself, without a zip", () => {
+  const project = createProject();
+  write(project, { "assets/a.txt": "a" });
+  const args = ["handler.ts", "--arch", architecture, "--flat", "--out", "artifacts", "--include", "assets"];
+  const { status, stdout, stderr } = build(project, args);
+  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+  assert.match(stdout, /^artifacts\/bootstrap  \d+\.\d MB\n$/);
+  assert.deepEqual(readdirSync(join(project, "artifacts"), { recursive: true }).sort(), [
+    "assets",
+    "assets/a.txt",
+    "bootstrap",
+  ]);
+  const { stdout: reply } = spawnSync(join(project, "artifacts/bootstrap"), ["1"], { encoding: "utf8" });
+  assert.equal(reply, '{"built":1}');
+});
+
+test("the Bun of a workspace is found in the node_modules above", () => {
+  const project = createProject();
+  write(project, { "packages/a/handler.ts": handlerSource });
+  for (const file of ["runtime.ts", "build.sh"]) copyFileSync(join(root, file), join(project, "packages/a", file));
+  mkdirSync(join(project, "node_modules/.bin"));
+  symlinkSync(join(bunDirectory, "bun"), join(project, "node_modules/.bin/bun"));
+  const { status, stderr } = build(join(project, "packages/a"), ["handler.ts", "--no-zip", "--arch", architecture], {
+    env: { PATH: pathWithoutBun },
+  });
+  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+});
+
+const offline = "registry=http://127.0.0.1:9/\nfetch-retries=0\n";
+
+test("the Bun for the other architecture comes through npm, into node_modules/.cache, once, and it is said so", () => {
+  const project = createProject();
+  const cache = join(project, "node_modules/.cache");
+  rmSync(cache, { recursive: true });
+  const home = mkdtempSync(join(workspace, "home-"));
+  const npmCache = spawnSync("npm", ["config", "get", "cache"], { encoding: "utf8" }).stdout.trim();
+  const [arch, name] = architecture === "arm64" ? ["x86_64", "bun-linux-x64"] : ["arm64", "bun-linux-aarch64"];
+  const env = { HOME: home, npm_config_cache: npmCache };
+  const first = build(project, ["handler.ts", "--no-zip", "--arch", arch], { env });
+  assert.equal(first.status, 0, first.stderr);
+  const file = join(cache, `${name}-${bunVersion}`);
+  const message = `build.sh: downloading Bun ${bunVersion} for ${arch} through npm, about 40 MB, into ${file}\n`;
+  assert.equal(first.stderr, message);
+  assert.deepEqual(readdirSync(cache), [`${name}-${bunVersion}`]);
+  assert.ok(!existsSync(join(home, ".bun")));
+  write(project, { ".npmrc": offline });
+  assert.equal(build(project, ["handler.ts", "--no-zip", "--arch", arch], { env }).stderr, "");
+
+  rmSync(file);
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", arch], { env });
+  assert.equal(status, 1);
+  assert.match(stderr, /npm error .*ECONNREFUSED/);
+  assert.ok(stderr.endsWith(`\nbuild.sh: npm could not install Bun ${bunVersion} for ${arch}\n`), stderr);
+  assert.deepEqual(readdirSync(cache), []);
 });
 
 test("--help says how it is called, without a Bun", () => {
@@ -596,7 +768,9 @@ test("a Bun that is neither in node_modules nor on the PATH is installed through
   assert.equal(first.status, 0, first.stderr);
   assert.match(
     first.stderr,
-    new RegExp(`^build\\.sh: installing Bun ${bunVersion} into .*/node_modules/\\.cache/bun-${bunVersion}\n`),
+    new RegExp(
+      `^build\\.sh: installing Bun ${bunVersion} through npm, about 40 MB, into .*/node_modules/\\.cache/bun-${bunVersion}\n`,
+    ),
   );
   const second = build(project, args, { env: { PATH: pathWithoutBun } });
   assert.deepEqual({ status: second.status, stderr: second.stderr }, { status: 0, stderr: "" });
@@ -612,11 +786,59 @@ test("BUN_VERSION chooses another version", () => {
     env: { BUN_VERSION: "1.4.1" },
   });
   assert.equal(status, 0, stderr);
-  assert.match(stderr, /^build\.sh: installing Bun 1\.4\.1 into /);
+  assert.match(stderr, /^build\.sh: installing Bun 1\.4\.1 through npm, /);
   assert.equal(
     spawnSync(join(project, "dist", architecture, "bootstrap"), ["1"], { encoding: "utf8" }).stdout,
     '"1.4.1"',
   );
+});
+
+test("where npm cannot install Bun, what npm says is passed on", () => {
+  const project = createProject();
+  write(project, { ".npmrc": offline });
+  const { status, stderr } = build(project, ["handler.ts"], { env: { PATH: pathWithoutBun } });
+  assert.equal(status, 1);
+  assert.match(stderr, /npm error .*ECONNREFUSED[^]*\nbuild\.sh: npm could not install Bun \S+\n$/);
+});
+
+test("on Windows without WSL it says what to do", () => {
+  const project = createProject();
+  write(project, { "bin/uname": "#!/bin/sh\necho MINGW64_NT-10.0-26100\n" });
+  chmodSync(join(project, "bin/uname"), 0o755);
+  const { status, stderr } = build(project, ["handler.ts"], {
+    env: { PATH: `${join(project, "bin")}:${process.env.PATH}` },
+  });
+  assert.equal(stderr, "build.sh: on Windows, run this in WSL: https://learn.microsoft.com/windows/wsl/install\n");
+  assert.equal(status, 1);
+});
+
+test("files that are larger than Lambda takes are refused before they are copied, but not where no zip is made", () => {
+  const project = createProject();
+  spawnSync("truncate", ["--size=5G", join(project, "large")]);
+  const { status, stderr } = build(project, ["handler.ts", "--arch", architecture, "--include", "large"]);
+  assert.equal(
+    stderr,
+    "build.sh: 5368.7 MB of files beside bootstrap, and Lambda takes 250 MiB of a zip: include less, or make a container image: --no-zip\n",
+  );
+  assert.equal(status, 1);
+  spawnSync("truncate", ["--size=251M", join(project, "large")]);
+  const args = ["handler.ts", "--no-zip", "--arch", architecture, "--include", "large"];
+  assert.equal(build(project, args).stderr, "");
+});
+
+test("a folder with a backslash in its path is refused, whether it is build.sh's or the current one", () => {
+  const project = createProject();
+  const folder = join(project, "a\\b");
+  mkdirSync(folder);
+  for (const file of ["runtime.ts", "build.sh"]) copyFileSync(join(root, file), join(folder, file));
+  for (const [place, cwd] of [
+    [folder, project],
+    [project, folder],
+  ] as const) {
+    const { status, stderr } = build(place, [join(project, "handler.ts")], { cwd });
+    assert.equal(stderr, "build.sh: Bun cannot build in a folder with a backslash in its path: rename it\n");
+    assert.equal(status, 1);
+  }
 });
 
 test("a version of Bun that does not exist is refused with a message", () => {

@@ -180,7 +180,7 @@ function watch(flag: string, directory: string): Bun.Subprocess<"ignore", "pipe"
 }
 
 for (const flag of ["--watch", "--hot"]) {
-  test(`bun ${flag} serves the event again at every change, also after an error`, async () => {
+  test(`bun ${flag} serves the event again at every change, each reply in a line, also after an error`, async () => {
     const directory = project({ "handler.ts": greeting });
     await using watcher = watch(flag, directory);
     const stdout = until(watcher.stdout);
@@ -190,13 +190,13 @@ for (const flag of ["--watch", "--hot"]) {
         join(directory, "handler.ts"),
         greeting.replaceAll("RUNTIME", join(root, "runtime.ts")).replace(from, to),
       );
-    await stdout('"Hello, Ada!"');
+    await stdout('"Hello, Ada!"\n');
     change("Hello", "Goodbye");
-    await stdout('"Goodbye, Ada!"');
+    await stdout('"Goodbye, Ada!"\n');
     change("return", "throw new RangeError(name); return");
     await stderr('"errorType":"RangeError"');
     change("Hello", "Welcome");
-    await stdout('"Welcome, Ada!"');
+    await stdout('"Welcome, Ada!"\n');
     assert.equal(watcher.exitCode, null);
   });
 }

@@ -15,7 +15,7 @@ import {
 import { delimiter, dirname, join } from "node:path";
 import { before, test } from "node:test";
 import { accepted } from "./runtime-api.ts";
-import { architecture, root, Sandbox, workspace } from "./sandbox.ts";
+import { architecture, root, Sandbox, shareBun, workspace } from "./sandbox.ts";
 
 const bunDirectory = join(root, "node_modules/.bin");
 const machines = { x86_64: 62, arm64: 183 };
@@ -34,6 +34,7 @@ function createProject(files: Record<string, string | Uint8Array>): string {
   const project = mkdtempSync(join(workspace, "a project "));
   for (const file of ["runtime.ts", "build.sh"]) copyFileSync(join(root, file), join(project, file));
   write(project, { "package.json": "{}", ...files });
+  shareBun(project);
   return project;
 }
 
@@ -152,11 +153,11 @@ for (const [kind, env, complaint] of [
     { npm_config_registry: "http://127.0.0.1:9/", npm_config_fetch_retries: "0" },
     /could not fetch what @node-rs\/crc32 1\.10\.6 needs on \w+\n$/,
   ],
-  ["there is no npm", { PATH: "" }, /there is no npm to fetch what @node-rs\/crc32 1\.10\.6 needs on \w+\n$/],
+  ["there is no npm", { PATH: "" }, /could not fetch what @node-rs\/crc32 1\.10\.6 needs on \w+: there is no npm\n$/],
 ] as const) {
   test(`where ${kind}, what is installed is packed, and what is not is named`, () => {
     const bin = mkdtempSync(join(workspace, "bin-"));
-    for (const program of ["sh", "dirname", "cat", "bun"])
+    for (const program of ["sh", "dirname", "cat", "uname", "bun"])
       symlinkSync(
         Bun.which(program, { PATH: [bunDirectory, process.env.PATH].join(delimiter) }) ?? "",
         join(bin, program),
@@ -231,6 +232,27 @@ test("of what is needed in two versions each dependant finds its own, and what a
     "c/package.json",
     "peer/package.json",
   ]);
+});
+
+test("a dependency that is named as a member of every object is packed as any other", () => {
+  const project = createProject({
+    "handler.ts": usesBoth.replace('import b from "b";\n', "").replace("[a, b]", "a"),
+    ...packageFiles(
+      "node_modules/a",
+      {
+        dependencies: { constructor: "*" },
+        optionalDependencies: {},
+        peerDependencies: { valueOf: "*" },
+        peerDependenciesMeta: {},
+      },
+      { "index.js": 'module.exports = [require("constructor"), require("valueOf")];' },
+    ),
+    ...packageFiles("node_modules/constructor", {}, { "index.js": 'module.exports = "constructor";' }),
+    ...packageFiles("node_modules/valueOf", {}, { "index.js": 'module.exports = "valueOf";' }),
+  });
+  const { status, stderr } = build(project, ["--no-zip", "--arch", architecture, "--package", "a"]);
+  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+  assert.equal(run(project, architecture, "1").stdout, '["constructor","valueOf"]');
 });
 
 test("of packages for one system each, those for musl are left out, though they do not say that they are", () => {
@@ -343,6 +365,47 @@ for (const [kind, args, files, expectedStatus, complaint] of [
     if (existsSync(join(project, "dist"))) assert.deepEqual(readdirSync(join(project, "dist")), []);
   });
 }
+
+for (const member of ["dependencies", "optionalDependencies", "peerDependencies"]) {
+  test(`a package is refused whose ${member} have a name that leads elsewhere, and nothing is written there`, () => {
+    for (const name of ["../../outside", "@scope/../../outside", "/outside", "a/b", "..", ""]) {
+      const project = createProject({
+        "handler.ts": usesBoth,
+        ...packageFiles("node_modules/a", { [member]: { [name]: "1.0.0" } }),
+        ...packageFiles("outside", {}, { "index.js": "" }),
+      });
+      const before = filesIn(project);
+      const { status, stdout, stderr } = build(project, ["--no-zip", "--package", "a", "--out", "out/deep"]);
+      assert.match(stderr, /^build\.sh: \/.*\/a\/package\.json has ".*" in \w+, which is no name of a package\n$/);
+      assert.deepEqual({ status, stdout }, { status: 1, stdout: "" });
+      assert.deepEqual(filesIn(project), [...before, "out", "out/deep"].sort());
+    }
+  });
+}
+
+for (const [kind, text, complaint] of [
+  ["empty", "", /^build\.sh: cannot read \S.*\/node_modules\/a\/package\.json: .*JSON.*\n$/],
+  ["broken", "{", /^build\.sh: cannot read \S.*\/node_modules\/a\/package\.json: .*JSON.*\n$/],
+  ["null", "null", /^build\.sh: cannot read \S.*\/node_modules\/a\/package\.json: it is no object\n$/],
+] as const) {
+  test(`a package whose package.json is ${kind} is refused with its path`, () => {
+    const project = createProject({ "handler.ts": usesBoth, "node_modules/a/package.json": text });
+    const { status, stderr } = build(project, ["--no-zip", "--package", "a"]);
+    assert.match(stderr, complaint);
+    assert.equal(status, 1);
+  });
+}
+
+test("a package.json may begin with a byte order mark, and have null where an object goes", () => {
+  const project = createProject({
+    "handler.ts": usesBoth.replace('import b from "b";\n', "").replace("[a, b]", "a"),
+    "node_modules/a/package.json": '\ufeff{"version":"1.0.0","dependencies":null,"peerDependencies":null,"os":null}',
+    "node_modules/a/index.js": "module.exports = 'a';",
+  });
+  const { status, stderr } = build(project, ["--no-zip", "--arch", architecture, "--package", "a"]);
+  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+  assert.equal(run(project, architecture, "1").stdout, '"a"');
+});
 
 // ── Bundles ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -2,7 +2,7 @@
 import { setDefaultTimeout } from "bun:test";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { accepted, event, gone, RuntimeApi, type EventParts, type ReceivedRequest } from "./runtime-api.ts";
@@ -41,6 +41,19 @@ export function executable(name: string): string {
 /** Runs build.sh without the packing, which takes most of the time. */
 export function buildWithoutZip(args: string[], cwd = process.cwd()): { status: number | null; stderr: string } {
   return spawnSync(join(root, "build.sh"), ["--no-zip", ...args], { cwd, encoding: "utf8" });
+}
+
+/** Gives a project the Bun for the other architecture, so that build.sh need not download it again. */
+export function shareBun(project: string): void {
+  const other = architecture === "arm64" ? ["x86_64", "bun-linux-x64"] : ["arm64", "bun-linux-aarch64"];
+  const cached = join("node_modules/.cache", `${other[1]}-${Bun.version}`);
+  if (!existsSync(join(root, cached))) {
+    const args = ["--arch", other[0] ?? "", "--out", mkdtempSync(join(workspace, "other-"))];
+    const { status, stderr } = buildWithoutZip([...args, join(root, "handler.example.ts")]);
+    assert.equal(status, 0, stderr);
+  }
+  mkdirSync(join(project, "node_modules/.cache"), { recursive: true });
+  symlinkSync(join(root, cached), join(project, cached));
 }
 
 export interface Exit {
