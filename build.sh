@@ -617,7 +617,8 @@ async function compile(build: Build): Promise<void> {
   if (!existsSync(executable)) fail(`bun build made no executable of ${entry}`);
 
   const bytes = readFileSync(executable);
-  const modules = bundledModules(bytes);
+  const bundle = parseBundle(bytes);
+  const { modules } = bundle;
   if (arch === build.architectures[0]) {
     if (!needsLoader && !modules.some(({ text }) => text.includes("AWS_LAMBDA_RUNTIME_API"))) fail(noRuntime(entry));
     warnOfNativeCode(inputs);
@@ -626,7 +627,7 @@ async function compile(build: Build): Promise<void> {
   for (const module of modules) markAsync(module);
   if (build.languages.length > 0) keepLanguages(bytes, build.languages);
   mkdirSync(build.staged, { recursive: true });
-  writeFileSync(join(build.staged, "bootstrap"), build.prefetch ? withPrefetch(bytes, arch) : bytes);
+  writeFileSync(join(build.staged, "bootstrap"), build.prefetch ? withPrefetch(bytes, bundle, arch) : bytes);
   chmodSync(join(build.staged, "bootstrap"), 0o755);
 }
 
@@ -701,6 +702,13 @@ function loader({ entry, project }: Build): string {
   return file;
 }
 
+interface Bundle {
+  /** Offsets in the executable. All bytecode comes first. Then come source maps and texts, which a start does not read. */
+  start: number;
+  bytecodeEnd: number;
+  modules: BundledModule[];
+}
+
 interface BundledModule {
   text: string;
   /** What Bun tells JavaScriptCore of the module, since that does not parse what is there as bytecode. */
@@ -708,7 +716,7 @@ interface BundledModule {
 }
 
 /** The modules in an executable, by the table at the end of what Bun has added to itself. */
-function bundledModules(bytes: Buffer): BundledModule[] {
+function parseBundle(bytes: Buffer): Bundle {
   const end = bytes.lastIndexOf("\n---- Bun! ----\n") - 32; // its size and the place of the table follow
   const start = end - Number(bytes.readBigUInt64LE(end));
   const slice = (at: number) => {
@@ -717,7 +725,14 @@ function bundledModules(bytes: Buffer): BundledModule[] {
   };
   const table = start + bytes.readUInt32LE(end + 8);
   const entries = Array.from({ length: bytes.readUInt32LE(end + 12) / 52 }, (_, index) => table + 52 * index);
-  return entries.map((entry) => ({ text: slice(entry + 8).toString("latin1"), record: slice(entry + 32) }));
+  const texts = entries.map((entry) => slice(entry + 8));
+  const sourceMaps = entries.map((entry) => slice(entry + 16));
+  const behind = [...texts, ...sourceMaps].filter(({ length }) => length > 0);
+  return {
+    start,
+    bytecodeEnd: Math.min(...behind.map(({ byteOffset }) => byteOffset - bytes.byteOffset)),
+    modules: entries.map((entry, index) => ({ text: texts[index]!.toString("latin1"), record: slice(entry + 32) })),
+  };
 }
 
 /**
@@ -916,29 +931,50 @@ const prefetchCode: Record<Architecture, string> = {
 
 const pageSize = 4096; // what the tables count in; advice for a part of a larger page is refused
 
-/** The executable with a segment for the code and its table behind it. Of Bun's own bytes, two places in headers change. */
-function withPrefetch(executable: Buffer, arch: Architecture): Buffer {
+/** Which tables a program needs, by what is in its text: most read much that a small function never touches. */
+const prefetchPatterns = {
+  always: /^/,
+  usual: /\b(?:async|await|console|Response|yield)\b/,
+  network: /(?<![.\w])fetch\(|\b(?:redis|s3|sql|RedisClient|S3Client|SQL)\b|"(?:node:)?(?:https?|http2|net|tls)"/,
+  node: /"(?:node:)?(?:https?|http2)"/,
+};
+
+/** Adds a segment for the code and its table behind the executable. Of Bun's bytes, two places in headers change. */
+function withPrefetch(executable: Buffer, { start, bytecodeEnd, modules }: Bundle, arch: Architecture): Buffer {
   const headers = programHeaders(executable);
   const note = headers.find(({ type }) => type === 4); // PT_NOTE, which nothing reads at run time
   const last = headers.findLast(({ type }) => type === 1); // PT_LOAD, with the bundle at its end
-  const table = note && prefetchTables.get(buildId(executable, note));
-  if (!table || !last) {
-    console.error(`build.sh: ${arch} has no prefetch, so its cold start takes longer: no table fits this Bun`);
+  const tables = note && prefetchTables.get(buildId(executable, note));
+  if (!tables || !last) {
+    console.error(`build.sh: ${arch} has no prefetch, so its cold start takes longer: there is no table for this Bun`);
     return executable;
   }
 
-  const ranges = [...rangesOfTable(table), ...rangesOfBytecode(executable, last)];
+  const text = modules.map(textWithoutRuntime).join("");
+  const names = Object.keys(prefetchPatterns) as (keyof typeof prefetchPatterns)[];
+  const ranges = names.filter((name) => prefetchPatterns[name].test(text)).flatMap((name) => rangesOf(tables[name]));
+  const toAddress = last.address - last.offset;
+  const firstPage = Math.floor((start + toAddress) / pageSize) * pageSize;
+  for (let at = firstPage; at < bytecodeEnd + toAddress; at += 32 * pageSize) {
+    ranges.push([at, Math.min(32 * pageSize, bytecodeEnd + toAddress - at)]); // of a longer range not all may be read
+  }
   const bytes = prefetchCode[arch].replaceAll(/^ *((?:[\da-f]{2} )*).*$/gm, "$1").replaceAll(/\s/g, "");
   const code = Buffer.concat([Buffer.from(bytes, "hex"), uint32(...ranges.flat(), 0, 0)]);
   executable.copy(code, bytes.length / 2 - 8, 24, 32); // the entry point
 
-  const offset = Math.ceil(executable.length / 4096) * 4096;
+  const offset = Math.ceil(executable.length / pageSize) * pageSize;
   const address = Math.ceil((last.address + last.size) / last.alignment) * last.alignment + (offset % last.alignment);
   const result = Buffer.concat([executable, Buffer.alloc(offset - executable.length), code]);
   uint64(address).copy(result, 24);
   uint32(1, 5).copy(result, note.at); // PT_LOAD, to be read and executed
   uint64(offset, address, address, code.length, code.length, last.alignment).copy(result, note.at + 8);
   return result;
+}
+
+/** The text of the program itself: runtime.ts names all that it can do. Before the text of each file is its name. */
+function textWithoutRuntime({ text }: BundledModule): string {
+  const files = text.split(/^(?=\/\/ \S.*\.\w+$)/m);
+  return files.filter((file) => !/^\/\/ (?:.*\/)?runtime\.ts\n/.test(file)).join("");
 }
 
 interface ProgramHeader {
@@ -967,7 +1003,7 @@ function buildId(executable: Buffer, { offset, size }: ProgramHeader): string {
 }
 
 /** The address and length of each range in a table, where it is two bytes: the pages to skip, and those of the range. */
-function rangesOfTable(table: string): [number, number][] {
+function rangesOf(table: string): [number, number][] {
   const bytes = Buffer.from(table, "base64");
   const ranges: [number, number][] = [];
   for (let at = 0, page = 0; at < bytes.length; at += 2) {
@@ -975,27 +1011,6 @@ function rangesOfTable(table: string): [number, number][] {
     if (count > 0) ranges.push([first * pageSize, count * pageSize]);
     page = first + count;
   }
-  return ranges;
-}
-
-/** The bundle is the end of its segment: first all bytecode, which a start reads, then source maps and sources. */
-function rangesOfBytecode(executable: Buffer, { offset, address, size }: ProgramHeader): [number, number][] {
-  const segment = executable.subarray(offset, offset + size);
-  const end = segment.lastIndexOf("\n---- Bun! ----\n") - 32;
-  const bundle = end - Number(segment.readBigUInt64LE(end)); // offsets in the bundle are from here
-  const [list, length] = [segment.readUInt32LE(end + 8), segment.readUInt32LE(end + 12)];
-  const behind: number[] = [];
-  for (let module = bundle + list; module < bundle + list + length; module += 52) {
-    // Of the source, and of the source map: where it begins, and its length.
-    for (const part of [module + 8, module + 16]) {
-      if (segment.readUInt32LE(part + 4) > 0) behind.push(segment.readUInt32LE(part));
-    }
-  }
-  const ranges: [number, number][] = [];
-  const largest = 32 * pageSize; // the kernel may not read more at once
-  const start = Math.floor((address + bundle) / pageSize) * pageSize;
-  const until = address + bundle + Math.min(...behind);
-  for (let at = start; at < until; at += largest) ranges.push([at, Math.min(largest, until - at)]);
   return ranges;
 }
 
@@ -1072,32 +1087,92 @@ function packedFiles({ staged }: Build): string[] {
 
 // ── Tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The pages that a start and the first events touch, by the build ID of Bun 1.4.2: made by test/bench/prefetch.ts. */
-const prefetchTables = new Map([
-  ["5afca2666bfab8605a934f1b6231dacae0518a5f", `
-    /wD/AAIVFCAAIAAgACAAASQbBQELEwoV/wD/AP8A/wD/AP8A/wD/AP8A/wD/ANIKBQcFCgcCBw4HChIIKwEnBwoBBQcKIAALEAEmASABECAABQgEBgUY
-    B44BBg4SARkKBQMJCDYBFgY3AR0ELgEGAwgBBgEHAgkGDyAAGwUCCBgIAwUVBwEcARQgABMVDQULFQcFBw8BYgEtAyEFBQIFCAUDBx+GCf8AOQF3BAcV
-    BggJCgYgAAs8IAABByAAIAAgACAAIAAgACAAIAAcRSAAIAAgAB0YAzIfDQgGDg4BEQUKAwcIBQ4FBwkgACAADCQEJxEFIAAgACAAIAAgAAgGIAAHbAEn
-    CB0BECAAIAAUBSAAIAASDiAAIAAgACAAIAAgACAAAQYMUwETASAGCQGLAT0HFwEIAhIDGwIoAQsBCAENAQgGOwENATMBBwJFAwcCNQEWAW4BKAUHAQUB
-    EAUSAQoKPQYaBAYJQQUMAWICIgEQAVQCCAEKARcBHwQHAQwDCQMaAQkBCgINEgcCBwErAQcBIgEPAQwBDwURARsBCAkLAQYQKQENCAYEBgEIAQUMGQEQ
-    Bg0KFgYuFRgBOAHsAS8BWQGVAxAHawEwBioBCwYODGAEDQFNAQcCGQYOAhgD/wC5Af8A/wDJAkoCFgcMBAcFCQsFDQgCDgMFC/8AiAUGASEBSwF1ATIB
-    VgH/AP8A+AH/AEkBCgQGCR0CCAFSAQUHFAIOAQUFBwIIDScgABsWIAAKBQoGCQUDDgEKCAUFDgUFBBIHCwgFBgwLDhoIBhgFDA8/ATEJNgYmCBIOCAcF
-    ARQDEAIIAREBBQUUAxIBBwEcAQgBJhcJAQUYBhkXAg4BDg4IExYE5AH/APYBKg1eAQ4BLwcLAQkBBwMGAwYgAAUFBAkFBwsRAx8BGAoKExcBBgHNAQ8G
-    DAkHEh8BDhAGBgoCBgMIAQwDDAcKBTkBYAUICxkBDAENAg4NBgEFCQsCEwwIDBIMDQrDA8EBFAEdDQwBUAULAxMBDQQHAQcEHQMgAwcKCAQHAxABRAEH
-    Av8AwwHOAQYLBQklAhcCBwH/ADUgABETA88BKgQJA38J
-  `], // x86_64
-  ["ea562b973ecaa5f42a519deff871009a25e6b7d7", `
-    /wD/AAIUFCAAIAAgACAAASYbBQELEwkL/wD/AP8A/wD/AP8A/wD/AP8A/wD/ALcSCAIHDgcKDwcsAScBBQEKIAAMEAEmASsgAAMHAwYFDwWADQUDGQcJ
-    BS0KNgEIAycGCAEFAQkGDyAAIAAQFCAAEQkFBQIPAWABLAQhBAYOBQQGH4YJ/wA5AXgDFBYGCAkJBgEFIAAKPB8FBgUgACAAIAAgACAAIAAgACAAIAAL
-    LQEXIAAgACAAIAABFwUuIAwCBQIHIAAgAAYFGQUZBiAAIAAFDAEbAxEBFREFIAAgACAAIAAbBhQFIAAKVAITASgHLSAAIAAdBSAAIAAgACAAIAAgACAA
-    IAAgACAAIAAdIQETAQgBFwcIAUcBQAE8CBkBCAMRBB0BJgIRARACBwMFAT8BQAIGAkQDBgI0ARUBbgEnBgYBGgESAQoKOwQaBAUCBQI9AQcCXwIhAWcB
-    CAEMARgBIQQHAgwDCwMdAQoCDQMRDgUEBwMGAQUIFwIIARkGEgEQARMBBgENAR0CCQgOAQcRKQEPCQcEBgEJFBwBEgYODRgCMhgZAf8ASQEyAV0BngMQ
-    CHECNAEFAjYBEQcSAwYGaQUOAlUKGgYPARoE/wD/AP8A/wDvAk0CFQgLBQYGCgUGAgYMCAIOBAYDBQP/AIgGBgFvAXMCLQJOAv8A/wD/AP8AOAEMAQsB
-    CwEhAgkFJAMGARQCDwEGBgwDChIqBgUJBiAACBkgAAwGCggKBgIRAQsGCAURAwYGDwULBwcFDQMFARADBwIGCQkGFQYOAgUCQQE1A0QFLAgRAgsCHAER
-    AzEHRg8OAxAGLQEPBhAHLgH/AP8AxAETAg4BBRUKBwoMRAEPATkBBQEJAQYGCCAAGAgFBwoQAx4BFAgIEhMCBgHNAhAGDyAAAR0BDxAHBwsDBgQFAQsD
-    DQgMCT4BaAQIDCEBCwEPAg4OBgEGCgwCBgENDAcPEwwKEckDzAEcDgwBUgQLAxUBDQQHAQcEHwMhAgcGCwUJAxABRwEJAv8AzAHUAgcXJAIcAQgB/wBH
-    Aw8SCgEPAg4UEwLPASsDCQN/Cg==
-  `], // arm64
+/**
+ * The pages that a start and the first events touch, by the build ID of the executable of Bun 1.4.2.
+ * test/bench/prefetch.ts makes them. A range is two bytes in base64: the pages to skip, and the pages to ask for.
+ */
+const prefetchTables = new Map<string, Record<keyof typeof prefetchPatterns, string>>([
+  [
+    // x86_64
+    "5afca2666bfab8605a934f1b6231dacae0518a5f",
+    {
+      always: `
+        /wD/AAITFiAAIAAgACAAASQYCAEPDwoV/wD/AP8A/wD/AP8A/wD/AP8A/wD/ANIKBQEFAQYICAIHDAkKEggrAScHCgEFBwoIBxpaARADCwQICg
+        kEBgQZAQUBlQEGBxIBGQoFAwkINgEWBjcBHQQSARsBBgMIAQYBBwIJBCIXUgFFIAATGQkFCxYGBQJ3AVEFDAj/AP8AcgEHFQYICQoGIAAKPSAA
+        AQcgACAAIAAgACAAIAAgACAAHEUgACAAIAAdGANOAw0IBg4OAREFDAEHCAUOBQYKAQUgACAABiQELAEIAgYUCiAADgYgAAMLAQYLCwEGBAYBCA
+        MLEMoNBxkHBhIIDyAAEwUKBQEOGwUDMwEFCgkBKwe4AQgCGwH6AhIDGwI0AQgBDQMGA0wBMwEHAkUDBwE2Aa4FDQEyCj0EcARwAjMBXgFaAwkB
+        GwIJAQoBHwEIAQcBKwEHBjoBQQEICQsBqgEXARwELgQGC/8AbwFZAZUDEAThAQ4JZAEOAU0BIgISAv8A1AH/AP8AyQJiBhwBGQEGBiEM/wCGBQ
+        YBIQFLAXUBMgFWAf8A/wD4Af8AIwEMAhcBDRAdAlsBBQcqBRMLJwEJBgogFxAFAQcNBQLbAbwBOQZ4AjYBgwILAf8A/wD/AKABlQFQAQkBBwEI
+        AxkEBQkFAgsCCgIaAjkHFwH/AAoBHA4yEAYGCgIHAiUBuwgcAQwBHws2BBEJLQbGA9YBHQ1gAgsDJAEwAyACHAIHAv8A/wAkAc4BBwEGAQgIJQ
+        H/AFcgABETA88BKgEMA38K
+      `,
+      usual: `
+        /wD/ABUC0QEWASkB/wD/AP8A/wD/AP8A/wD/AP8A/wD/ANgBDwMGAQgBHQEIAUgCRgERCiwBJgE4BAcDCgYJATQBhQEICf8AMwEpARAOCAETDw
+        cCCgYFBA8CBgEbAhsBXAFDAc4B/wBiAv8AGQFcAf8AaAKQAhQBKQJoGCQBOgIsAw0EQQEoASgLBQEMAwUPCAIUAQoLDAEMAQcNEgELBhAVeAEn
+        CBQBIAkhAQUHGwoQECMEEAEIAw4bBgQFFQgbCBsjAi0BUwEIARIBGAEOAckHFwFkARYBGAI7AZsBTAFuATQBFgEWAQkBSwIaBAYJTgVxAmUCPw
+        EhAgcBGQIwAQ0RCAEGAlcBDwE3AToQCgEeAQ0IBgQPAQUJPgFXBAUBIQH/ACYB/wClATAGDwIlBg4BCgFgBGMCHgH/AP8A/wD/APsCHAEMBAcB
+        DQsGBBACDgMFAf8A/wD/AP8A/wD/AP8AXAEHATEBcwIOARECCAVEAwcBBwESAR4NCwUaBAoBIAEHBQ4BNAUGARECGwE9AVsBNAFnBLABXAF6AQ
+        wBRwMGC84B/wD/ACEDBQOhASMCDxMGAhEBDQINBRMBHwEaAQUCCgIHAQcC/wAQAR4CHwE8AQoBDAMMBwwBOwFjAgwHFwEdAQoGEQEFCgoCEwwT
+        ARIMDQEGA/8AiAE5Aw8BRwIHAzEDCAEHBEIBBwoIAQwBEAH/AP8A6AsFAU8B
+      `,
+      network: `
+        /wD/ACACBgPQARsC/wD/AP8A/wD/AP8A/wD/AP8A/wD/AO0FDAIFARgCCAFfIBIFPw0oDhAG/wANAQsBSgH6Af8A/wD/AP8A/wD/AP8A4wRJCQ
+        UFBgEUDGADCAH/AJ0BMgH/AL0LBQZNAS4F0QM8AQoFPQEOAjECHQUZASABkQK1AT0EVwEUAT8GDwGOAQUGCAIHAysBCQUmAQYCBgFdAfoBLQG7
+        AxoBMwFrIAAQEAYFDw0HChMJAggJBhEUAwcCMhEJIAAOCgb/AEsBBwH/AP8A/wD/AP8A/wCQAS0B/wCoCwcT/wBsASsB/wD/AP8AvwEKCDsBOA
+        H/AP8A/wD/AP8A/wD/AP8A/wD/AP8A/wDUAf8A/wD/AP8A/wD/AP8A+wH/AAEBBQE=
+      `,
+      node: `
+        /wD/ACUB/wD/AP8A/wD/AP8A/wD/AP8A/wD/AP8A5gEVAc8JGARlBwYFBQMIAQYECgoWApYB6AEkAi4CKwESAgcBJwkNDQUHCQEHEz0BBgEkAR
+        kBLwHhAg0CaAIKARICQwEaAigKCgMcAf8AJwJVBQkCCQH/ADsBQwEUATQBeQIFAV0BIAHOAQoCIgEbAREECgEZASwFEQEJDw8EBQMGAgYEDAXe
+        AQsIDwEGBgcUCQY5BwcLFgERAREUBQEPAgUBGwcFCA0gACAAFIEEagMlAmgClwESAi8C6QIHAf8AMQYqAe4BLQI3AhMBDwEGAzABDgEjAT8CFg
+        EXBhgBCwEJARwGBgEZARwBHAEOAhEBEQEoAQ0HCAQFAg0FBgUJARoRCgEVAQkBIAYICQkBhQFcAQcHDwHhGhQBBQwJBRwBCgFXAR8BDQcYAgUB
+        DASxARQBHwEJBRcDBgz/AKYBBwH/AP8AwQEKAZMBBgL/AP8AngH/AP8A/wD/ANUBBgEzAZsBCgYLAQ8BEgIFHgkGDQENCgsBCAQLCQ4REAUHGQ
+        gPEAcLEwwLDBsJBhUIDBINARcCCQEHAQ8FCQIFAQoBBQMFAUQIGwMSHQUfCSAACgcPDRYGFgcECSAAIAAgABMFAgcEBgIJHQgTFgT/AP8A/wAM
+        CpwBBRYGFBARBQ8NDgkNFgkRBAogCQIGBAYBcQENAmoKCAIFCgYIBg4RAQUBEwEYBBABCQERBQgIKwcsDR0FCQIvBwgCBQEOIAAIBQIWExoFBQ
+        YKAhwDBwsMDv8AVwJ2BQgBBgUwCRABNQsHFVkN/wD/ANoFJgENAfAH
+      `,
+    },
+  ],
+  [
+    // arm64
+    "ea562b973ecaa5f42a519deff871009a25e6b7d7",
+    {
+      always: `
+        /wD/AAITFSAAIAAgACAAASYXCQEPDwkL/wD/AP8A/wD/AP8A/wD/AP8A/wD/ALcSCAIHDAkKDwcsAScBBQEKIAAKZQIKBAkJCAMGBBAFgwoFAx
+        kHCQUtCjYBCAMMAR8BCAEFAQkEIhFCIAARCQUFAXEBUQQMCP8A/wCHFgYICQkGAQUgAAk9HwUGBSAAIAAgACAAIAAgACAAIAAgAAstARcgACAA
+        IAAgAAEXBUwCDAIFAgcQIAUPAQYZBQEFBwsBCh4dBioBNQIGEQ8gABIGIAAFDAEFCw4CBwQFAQkEChJUAnAHBQEGEwwDBQETChwgACAAAQoFzA
+        KCAQgCGwL4AxEEHQE5ARACBwMFAYACBgJEAwYCNAGsBj8CBgI7A9MCkgFgAwsBHgILAQ0BKAIJAQYBBQgXAgUBRQEaASsCCQgOAbgBGQIeATIE
+        Bg7/AJYBXQGeAxAF/wADARECBgNvAQ8CVQEjARQB/wD/AP8A/wD/AA4CZAYdAR0BBQYkAQUG/wCFBgYBbwFzAi0CTgL/AP8A/wD/AA0BDgIaAR
+        gBCwEhAjICBwIrBhwBDAErAQoBJgErAQoB/wBKAXoBRAX/AAUB/wD/AP8AggGpAf8A/wAuASEMMBAHBwsDBwMjAc0JJAELASILOgQTCi0JzQPM
+        ARwNYwELAyYBMgMhARwCCQH/AP8AMwHUAQgDBg4kAf8AbgMPEgoBDwIOFBMCzwErAQsDfw8=
+      `,
+      usual: `
+        /wD/ABUB0wEVAv8A/wD/AP8A/wD/AP8A/wD/AP8A/wDgASkBCAFFAUYKKQEmATEDBxMIAQgBlwYIAdQFHQEQDjEBCAEGATMBJQHMAf8AYQL/AB
+        kBNQE0Af8AgwJ4AVgDZg8xAgcgABkkFggGCQIJIAAJDgEbARMBFQoGAQ0DBg8IAxYBCwsNAwoCBw4RAQ8GGA4LAWsEJQcUAR8MDggFEQ4BDgEF
+        EgcBJwENCgkTQwIHBA4GDgE2AREDLQFKAQ4BGAEOAUcBfQgZAWQBHgFVAeMBbgEzAS0BCQEGAkABGgsFAkEGbgJmAUIBJAEHAhwBKAEQAREOBQ
+        EKAgYBLwEZBhIBPgJAEQoBHgEPCQcEEBFEAVwDBgIkAf8ASQH/ALwCMwIFAhQCMgcSAQ0BaQVqBR8B/wD/AP8A/wD/AG0CGwILBQYBDw0HBQ4C
+        DgQGAf8A/wD/AP8A/wD/AP8ASgEJASwBDQUmARsCKAMKEjQBGxwZEAUBCQ0GAhAEDAH/AEcBNQJ2BEABSQFLAQkCVAErAR4R/wD/ANgCDgEFCQ
+        YCHwufAQYGCCAAFwkFBwoQAx4BFAgIEv8AEQMLARACHQFBAQgBCwMNCA4BRAFrAQwJHQEZBwsGEQEGDAoCBgENDAsBHQwKBAkE/wC/BQwBUgMy
+        AgkBBwREAQcGCwP/AP8A/wAWAQoRTgE=
+      `,
+      network: `
+        /wD/AB8CBgHUARsB/wD/AP8A/wD/AP8A/wD/AP8A/wD/AM4BGAIIAVwgEgQqDSgNDwPnATwBsAH/AP8A/wD/AP8A/wD/AGgFTwgGBAkBFhRQAQ
+        oDCAX/AKUB/wD/ACQJCgENAQcBBwEuBc4EPgEIBGcBQAUFARUBrALxAWoBSAGKAQYGCQIHAisBCQUvAgcBZAFeAa4BMgLLAxoBNQF2IAADBg0T
+        BggRDgcUFQsDBQQIExUFBgI1FAcgABIJBv8AYAEJAU4B/wD/AP8A/wD/AP8A/wAVAQgB/wCgCQkS/wBrAS8B/wD/AP8AowELCkUBRQE0Af8A/w
+        D/AP8A/wD/AP8A/wD/AP8A/wD/AG8B/wD/AP8A/wD/AP8A/wD/AP8AYgEFAQ==
+      `,
+      node: `
+        /wD/ACQBugEdAf8A/wD/AP8A/wD/AP8A/wD/AP8A/wDtAcABBwENBF8GBQMIAwcBBgQICQ4C/wA0AQwCJgEfARICBwEVIAALMwHvAQYBDQJoAg
+        oBEgJDARoCKAoKAxwB/wAnA2IBCwcKAf8AlAEWAjIBfQdUCx4B2QELB0sGCwEbATQBEQIJDxAXBggFCScBvgkSCAgaCA4TASsGBwgMAQ0gACAA
+        IAAgACAAFQkgACAACigBJQRnAigBaQKEASoCMgHlAgYB/wAwAigBHQHFASwBOwIUAQ8BBgQqAR8BLAExARwBGgEGAyYBCgEfBQcBPAEbAhABEw
+        ETAyICBgEPAgUBCAQHAg8FCAMJARoJBgMNARUBCgEhBgoBBgMMAaABXQEKCA0C7B0TAQYNCQcdAQoBXQInAhAIIgIHAQ8EwwEWASABCQYYBAYO
+        /wDlAQgB/wD/AOoBCgGaAf8A/wCoAv8A/wD/AP8AvwEHAT0BbgYJAgUCBQEiARcBBg8GDAoBEQIOFwUMCQMFAg4OBQESBQgaCRINBgoTDAoODw
+        UJCQYSCQ4QDQEUAgkBBwERBggCBgILAQgBUgodAxEPBg8FCQgdBQgOFAYRBgQHGQcgAA0KBwUJCBYPBhsCzgH/AP8AKQETCwkHCwQGAY4BBREG
+        FwsDBRwNDQgREAoOAwgeBgIFBAYBXwEWAXkBCQEIEAUHBg0SAQUBLwMPAQoEEAsGCi8BBQEtAgUHIgUKATcICAMFAQ8TBQUFCQUCFg0GAxwEBQ
+        YLAhsGBwwNAgYG/wBTAXYIBgIFBTIJDwIZARsNBwoHCxABRQcFBP8A/wDoBiwBDQH+B/8AmQE=
+      `,
+    },
+  ],
 ]);
 
 /** What npm takes as the name of a package, without the oldest ones. */

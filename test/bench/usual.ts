@@ -1,4 +1,5 @@
 /** What functions usually do, one kind picked by `_HANDLER`: what its first events touch is in the tables of build.sh. */
+import { s3 } from "bun";
 import { http, json, run } from "../../runtime.ts";
 
 run({
@@ -18,12 +19,15 @@ run({
     await Bun.sleep(1);
     yield "end";
   }),
-  error: json(async () => {
-    throw new TypeError("the order has no items");
-  }),
   log: json((event, { awsRequestId }) => {
     console.log("event", awsRequestId, event);
     console.error("a line");
     return null;
   }),
+  fetch: json(async () => {
+    const response = await fetch(process.env.SERVICE!, { tls: { rejectUnauthorized: false } });
+    return [response.status, await response.json()];
+  }),
+  hash: json((event) => new Bun.CryptoHasher("sha256", "key").update(JSON.stringify(event)).digest("base64")),
+  s3: json(() => s3.file("key").text()),
 });
