@@ -2129,6 +2129,7 @@ function createHttpClient(authority: string): HttpClient {
   function open(opened: Bun.Socket<undefined>): void {
     socket = opened;
     if (!isHeld) opened.unref();
+    dial = dialHere;
     goOn();
     void new Promise<void>((resolve) => (dial = resolve)).then(dialHere);
   }

@@ -271,6 +271,23 @@ test("200 MB are streamed to a slow reader without being held in memory: it slow
   assert.ok(peak < 80, `${peak.toFixed(1)} MB`);
 });
 
+test("a stream that never waits lets timers and sockets have their turn", async () => {
+  await using sandbox = await ask("never waits", 100_000);
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  const [, timers] = /\n(\d+) timers$/.exec(reply.body.subarray(-30).toString()) ?? [];
+  assert.ok(Number(timers) > 5, `${timers} turns`);
+});
+
+test("a stream that never waits is told at once that it is refused", async () => {
+  await using sandbox = await ask("never waits", 10_000_000);
+  const connection = sandbox.api.connections[0]!;
+  while (connection.received.length < 1_000_000) await Bun.sleep(1);
+  const discarded = connection.discard();
+  await connection.send(answer(413, "too large"));
+  assert.equal(await servesTheNext(sandbox).then((log) => /was refused: 413/.test(log)), true);
+  assert.ok(discarded.bytes < 50_000_000, `${discarded.bytes} bytes`);
+});
+
 test("an object whose body is not async-iterable is JSON", async () => {
   await using sandbox = await ask("not a stream");
   const reply = await sandbox.api.request("POST", "/invocation/1/response");
