@@ -22,9 +22,10 @@
 /// <reference lib="es2022" />
 const version = "0.2.0";
 
+if (typeof Bun === "undefined") throw new Error("bunstrap needs Bun: run this with bun (Vitest as bun --bun vitest)");
+
 /** What a handler may overwrite, as it was before the handler was loaded. */
 const { parse, stringify } = JSON;
-const { Error, Promise, String, setTimeout, clearTimeout } = globalThis;
 const { getBuiltinModule } = process;
 const { error: printError } = console;
 const exit: (status: number) => never = process.exit;
@@ -171,9 +172,11 @@ export interface ClientContext {
  * @example run({ create: json(create), list: json(list) }, { onShutdown: () => database.close() });
  */
 export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdown }: RunOptions = {}): void {
-  if (isTest) return;
+  if (refusal) throw new Error(refusal);
+  if (!runtimeApi && hasTests()) return;
   if (running)
     throw new TypeError("run was called a second time; to serve several handlers, pass them all to one call");
+  if (!isFunction) takeOver();
   const picked = typeof handler === "function" ? handler : pickHandler(handler, env._HANDLER);
   if (onShutdown !== undefined && typeof onShutdown !== "function") {
     throw new TypeError(`onShutdown is ${kindOf(onShutdown)}, not a function`);
@@ -691,7 +694,7 @@ function createContext(headers: Uint8Array): Context {
       const { signal } = (abort = new AbortController());
       const deadline = deadlineOf(headers);
       const due = deadline - Date.now() - signalMargin;
-      if (invocation?.over || deadline <= received || due > longestTimer) return signal;
+      if (invocation?.state === "over" || deadline <= received || due > longestTimer) return signal;
       const fire = () => abort?.abort(new DOMException("the deadline of the invocation is near", "TimeoutError"));
       if (due <= 0) fire();
       else if (invocation) invocation.timer = setTimeout(fire, due);
@@ -733,7 +736,7 @@ function jsonHeader<Value>(headers: Uint8Array, name: string): Value | undefined
 /** What is thrown after the answer would be taken for an error of the next invocation, so it is logged. */
 function refuseCallback(invocation: Invocation | undefined): void {
   const error = new Error("this runtime has no callbacks: return the result (or a promise of it), or throw the error");
-  if (!invocation?.answered) throw error;
+  if (!invocation || invocation.state === "running") throw error;
   logError(invocation, error);
 }
 
@@ -865,12 +868,44 @@ function createInvokeStore() {
   };
 }
 
+// ── On import ───────────────────────────────────────────────────────────────────────────────────────────────────────
+//
+// All that acts when the file is imported. It does so in Lambda and in a compiled function only, where what is thrown while
+// modules load has to be reported. In a program that runs from source outside Lambda, `run` does it.
+
+/** Host and port of the Runtime API. Outside Lambda there is none. */
+const runtimeApi = env.AWS_LAMBDA_RUNTIME_API;
+
+/** Why `run` must not serve events here, if it must not. Whatever else the file exports works all the same. */
+const refusal = !Bun.isMainThread
+  ? "run was called in a worker, and only the main thread serves events"
+  : runtimeApi && env.BUNSTRAP_RUNTIME_API === runtimeApi
+    ? "run was called in a child process of the function, which already serves the events; " +
+      'to run a script with this executable, set BUN_BE_BUN: "1" in the environment of the child'
+    : undefined;
+
+/** The descriptor of standard output: in local mode it is for the reply alone. */
+let standardOutput = 1;
+
+const isFunction = !refusal && (runtimeApi !== undefined || Bun.main.startsWith("/$bunfs/"));
+if (isFunction) takeOver();
+
+/** From here on the runtime reports what ends the process, and what is logged goes where the log goes. */
+function takeOver(): void {
+  process.on("uncaughtException", escaped);
+  process.on("unhandledRejection", escaped);
+  process.on("beforeExit", ranEmpty);
+  process.on("exit", refuseExit);
+  if (runtimeApi) {
+    env.BUNSTRAP_RUNTIME_API = runtimeApi; // for its children
+    replaceConsole();
+  } else {
+    standardOutput = divertStandardOutput();
+  }
+}
+
 // ── The invocation loop ─────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Host and port of the Runtime API; there is none on a desk. */
-const runtimeApi = env.AWS_LAMBDA_RUNTIME_API;
-/** Whether `bun test` runs this, so that nothing is to be served. */
-const isTest = !runtimeApi && hasTests();
 const runtimePath = "/2018-06-01/runtime";
 const userAgent = `User-Agent: bunstrap/${version}\r\n`;
 const nextRequest: HttpRequest = { method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent };
@@ -888,31 +923,35 @@ interface Invocation {
   fields: FieldLines;
   /** The header section of the event: the handler's from when it is called. */
   headers: Uint8Array;
-  /** Lets the event loop run empty until the answer is posted: what it waits for meanwhile is the handler's. */
-  unref?: () => void;
-  /** Tells whoever waits for it what became of it, once: by whoever comes first. */
-  answer(outcome: Outcome): void;
-  /** Whether that was told. */
-  answered?: boolean;
-  /** Whether it was taken, or can never be. */
-  over?: boolean;
-  /** Gives up on the handler, while something of it is waited for. */
-  abandon?: ((error: unknown) => void) | undefined;
-  /** What was thrown past everybody, from when it was: a stream ends with it. */
-  escaped?: { error: unknown } | undefined;
+  /** `answered` when its outcome is known, `over` when the service has taken the answer, or never will. */
+  state: "running" | "answered" | "over";
+  /** Sends the outcome. Only `answer` calls it, once. */
+  deliver(outcome: Outcome): void;
+  /** Stops the connection from keeping the process alive while the handler works: see {@link ranEmpty}. */
+  unref?: (() => void) | undefined;
+  /** What waits for the handler. The handler alone keeps it from being collected. */
+  settling?: WeakRef<Promise<void>> | undefined;
+  /** How many chunks the handler had made when the event loop last ran empty. */
+  doubtedAt?: number | undefined;
+  /** The reply, if it is a stream. */
+  stream?: OpenStream | undefined;
   /** The timer of {@link Context.signal}, which holds the event loop until the invocation is over. */
   timer?: Timer | undefined;
 }
 
 /** What became of an invocation. */
-type Outcome = { reply: Bytes } | { stream: OpenStream } | { error: unknown };
+type Outcome =
+  { kind: "reply"; reply: Bytes } | { kind: "stream"; stream: OpenStream } | { kind: "error"; error: unknown };
 
 /** Whether `run` was called: it may be once. */
 let running = false;
 
 /**
- * `initializing` until the first event is asked for, then `serving`. Nothing is begun any more from when an error has escaped,
- * `failing` until what is in flight is answered; while `onShutdown` runs, `stopping`; and when the process has `ended`.
+ * - `initializing`, until the first `GET /next` is sent: `askForEvent`.
+ * - `serving`, until the process ends.
+ * - `failing`, from an uncaught error until what is in flight is answered: `escaped`. No event is begun any more.
+ * - `stopping`, from SIGTERM until what is in flight is answered and `onShutdown` is done: `shutDown`. The same holds.
+ * - `ended`, when the status of the process is decided: `end`.
  */
 let stage: "initializing" | "serving" | "failing" | "stopping" | "ended" = "initializing";
 
@@ -925,13 +964,6 @@ let storage: ReturnType<typeof createStorage> | undefined;
 /** The invocations that were received and that the service does not hold for finished. */
 const inFlight = new Set<Invocation>();
 
-if (!isTest) {
-  process.on("uncaughtException", escaped);
-  process.on("unhandledRejection", escaped);
-}
-process.on("beforeExit", ranEmpty);
-process.on("exit", refuseExit);
-
 /**
  * Serves events, one after the other or several at a time, until the service says that there are no more.
  *
@@ -942,9 +974,9 @@ function serve(handler: RawHandler, authority: string): void {
   try {
     rehearse();
     if (concurrency > 1) void serveConcurrently(handler, authority);
-    else serveEvents(handler, createHttpClient(authority), over);
+    else serveEvents(handler, createHttpClient(authority), endServing);
   } catch (error) {
-    over(error);
+    endServing(error);
   }
 }
 
@@ -964,8 +996,8 @@ function rehearse(): void {
 /** What the layers take part in {@link rehearse} with. */
 const rehearsals: ((headers: Uint8Array, body: Uint8Array) => void)[] = [];
 
-/** Ends the process when there are no more events, or when the Runtime API cannot be used: nobody is left to tell but the log. */
-function over(failure?: unknown): void {
+/** Ends the process when there are no more events, or when the Runtime API cannot be used, which only the log can tell. */
+function endServing(failure?: unknown): void {
   if (failure) log("FATAL", undefined, describe(failure).errorMessage);
   if (stage !== "stopping") end(failure || stage === "failing" ? 1 : 0);
 }
@@ -976,64 +1008,53 @@ function over(failure?: unknown): void {
  * - `askForEvent` sends `GET /next`: in the HTTP client, `request`, `serialize`, `send`;
  * - `receiveEvent` has its response: `data`, `parseResponse`, `finish`;
  * - `invoke` calls the handler, which has its reply at once, or else `settle`s;
- * - `answer` sends the reply as the first request was, and `askForEvent` has the service's acknowledgement.
+ * - `deliver` sends the reply as the first request was, and `askForEvent` has the service's acknowledgement.
  *
  * Functions on this way contain their rare cases. The first thousand events pay for the compilers of JavaScriptCore, and these
  * come to a function the later the larger it is, and the more of it has never run.
  *
- * @param over Called once: when there are no more events, or with what has failed, and with whose answer it was.
+ * @param endLoop Called once: when there are no more events, or with what has failed, and with whose answer it was.
  */
 function serveEvents(
   handler: RawHandler,
   client: HttpClient,
-  over: (failure?: Error, invocation?: Invocation) => void,
+  endLoop: (failure?: Error, invocation?: Invocation) => void,
 ): void {
   let invocation: Invocation | undefined; // nothing holds it, nor what became of it, while the next event comes
   let outcome: Outcome | undefined;
-  client.connect((failure) => (failure ? over(failure) : askForEvent()));
-  if (stage === "initializing") onEveryEvent.push([askForEvent, receiveEvent, answer], client.onEveryRequest);
+  client.connect((failure) => (failure ? endLoop(failure) : askForEvent()));
+  if (stage === "initializing") onEveryEvent.push([askForEvent, receiveEvent, deliver], client.onEveryRequest);
 
   /** @param result How the service took the answer to the last one. */
   function askForEvent(result?: HttpResponse | RequestError): void {
     const last = invocation;
     if (last && outcome && result) {
-      last.over = true;
+      last.state = "over";
       inFlight.delete(last);
       if (last.timer) clearTimeout(last.timer);
-      const isTaken = "status" in result && result.status === 202 && "reply" in outcome;
+      const isTaken = "status" in result && result.status === 202 && outcome.kind === "reply";
       const failure = isTaken ? undefined : judge(last, outcome, result);
       invocation = outcome = undefined;
-      if (failure) return over(failure, last);
+      if (failure) return endLoop(failure, last);
     }
     if (stage === "initializing") stage = "serving";
     if (stage === "serving") client.request(nextRequest, receiveEvent);
-    else endIfAnswered();
+    else whenAnswered();
     if (last && onEveryEvent.length > 0) forgoLastCompiler();
   }
 
   function receiveEvent(next: HttpResponse | Error): void {
-    if (next instanceof Error) return over(next);
-    if (next.status === 410) return over();
-    if (next.status !== 200) return over(new Error(`GET /invocation/next was answered ${summary(next)}`));
+    if (next instanceof Error) return endLoop(next);
+    if (next.status === 410) return endLoop();
+    if (next.status !== 200) return endLoop(new Error(`GET /invocation/next was answered ${summary(next)}`));
     const id = fieldValue(next, "Lambda-Runtime-Aws-Request-Id");
     if (id === undefined)
-      return over(new Error("GET /invocation/next was answered with an event that has no request id"));
+      return endLoop(new Error("GET /invocation/next was answered with an event that has no request id"));
     const { bytes, start, end, text, isAscii } = next;
     const { buffer, byteOffset, length } = bytes; // of which handlers get arrays that are no Buffer, whose slice is no copy
     const headers = new Uint8Array(buffer, byteOffset + start, end - start);
     const body = next.body ?? new Uint8Array(buffer, byteOffset + end + 2, length - end - 2);
-    invocation = {
-      id,
-      fields: { text, isAscii },
-      headers,
-      unref: client.unref,
-      answer,
-      answered: false,
-      over: false,
-      abandon: undefined,
-      escaped: undefined,
-      timer: undefined,
-    };
+    invocation = createInvocation(id, { text, isAscii }, headers, deliver, client.unref);
     if (storage) return storage.run(invocation, invoke, handler, invocation, body);
     const traceId = fieldValue(next, "Lambda-Runtime-Trace-Id"); // it belongs to the process, so only while one is served at a time
     if (traceId !== undefined) env._X_AMZN_TRACE_ID = traceId;
@@ -1041,10 +1062,7 @@ function serveEvents(
     invoke(handler, invocation, body);
   }
 
-  function answer(this: Invocation, result: Outcome): void {
-    if (this.answered) return;
-    this.answered = true;
-    this.abandon = undefined;
+  function deliver(this: Invocation, result: Outcome): void {
     outcome = result;
     try {
       const invocationId = fieldBytes(this.fields, "Lambda-Runtime-Invocation-Id");
@@ -1052,7 +1070,7 @@ function serveEvents(
         invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
       const path = `${runtimePath}/invocation/${encodeURIComponent(this.id)}`;
       client.request(
-        "reply" in result
+        result.kind === "reply"
           ? {
               method: "POST",
               target: `${path}/response`,
@@ -1060,16 +1078,38 @@ function serveEvents(
               body: result.reply,
               timeout: postTimeout,
             }
-          : "stream" in result
+          : result.kind === "stream"
             ? streamRequest(path, fields, result.stream)
             : errorRequest(`${path}/error`, fields, result.error),
         askForEvent,
       );
     } catch (error) {
-      this.over = true; // nobody can be told: the handler has overwritten what it would be told with
+      this.state = "over"; // it cannot be answered
       escaped(error);
     }
   }
+}
+
+function createInvocation(
+  id: string,
+  fields: FieldLines,
+  headers: Uint8Array,
+  deliver: Invocation["deliver"],
+  unref?: () => void,
+): Invocation {
+  const state = "running";
+  return {
+    id,
+    fields,
+    headers,
+    state,
+    deliver,
+    unref,
+    settling: undefined,
+    doubtedAt: undefined,
+    stream: undefined,
+    timer: undefined,
+  };
 }
 
 /** What is done for every event, here and in the layers, until {@link forgoLastCompiler} has seen to it. */
@@ -1113,7 +1153,7 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
       else if (active === 0 && failures === mostFailures && !isOver) throw failure;
       else if (failures === 0 && (invocation || !isOver))
         log("ERROR", invocation, `one of ${concurrency} loops has failed: ${failure.message}`);
-      endIfAnswered();
+      whenAnswered();
       if (isOver) return;
       await Bun.sleep(shortestPause * 2 ** failures);
       failures = Math.min(failures + 1, mostFailures);
@@ -1123,9 +1163,9 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
 
   try {
     await Promise.all(Array.from({ length: concurrency }, loop));
-    over();
+    endServing();
   } catch (error) {
-    over(error);
+    endServing(error);
   }
 }
 
@@ -1152,25 +1192,27 @@ function invoke(handler: RawHandler, invocation: Invocation, body: Uint8Array): 
   } catch (error) {
     return fail(invocation, error);
   }
-  if (isReply) invocation.answer({ reply: result as Bytes });
-  else void settle(invocation, result);
+  if (isReply) answer(invocation, { kind: "reply", reply: result as Bytes });
+  else invocation.settling = new WeakRef(settle(invocation, result));
 }
 
-/**
- * Waits for what the handler promises. Meanwhile the connection does not hold the event loop, so if that runs empty, nothing
- * is left that could wake the handler: {@link ranEmpty}.
- */
+/** Answers an invocation, unless it was answered before. */
+function answer(invocation: Invocation, outcome: Outcome): void {
+  if (invocation.state !== "running") return;
+  invocation.state = "answered";
+  invocation.deliver(outcome);
+}
+
+/** Waits for what the handler promises. Until then the connection does not keep the process alive: {@link ranEmpty}. */
 async function settle(invocation: Invocation, promised: unknown): Promise<void> {
-  let outcome: Outcome;
   invocation.unref?.();
-  invocation.abandon = () => {}; // what it settles to from then on is ignored
   try {
     const reply = await promised;
-    outcome = isBytes(reply) ? { reply } : { stream: await openStream(invocation, reply) };
+    if (isBytes(reply)) answer(invocation, { kind: "reply", reply });
+    else await sendStream(invocation, reply);
   } catch (error) {
-    return fail(invocation, error);
+    fail(invocation, error);
   }
-  invocation.answer(outcome);
 }
 
 /** Whether a value is bytes. @throws {Error} `Runtime.MarshalError` on a `Uint8Array` that cannot be read. */
@@ -1200,24 +1242,24 @@ function nativeLength(array: Uint8Array): number {
 
 /** Reports the error of an invocation, unless it has been answered. */
 function fail(invocation: Invocation, error: unknown): void {
-  if (invocation.answered) return;
+  if (invocation.state !== "running") return;
   logError(invocation, error);
-  invocation.answer({ error });
+  answer(invocation, { kind: "error", error });
 }
 
 /** Judges how the service took an answer: logs what is only this invocation's misfortune, and returns anything worse. */
 function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | RequestError): Error | undefined {
-  const what = "reply" in outcome ? "the reply" : "stream" in outcome ? "the streamed reply" : "the error report";
+  const what = { reply: "the reply", stream: "the streamed reply", error: "the error report" }[outcome.kind];
   const wasCut = (why: string): undefined => void log("ERROR", invocation, `${what} was cut, since ${why}`);
-  if (result instanceof Error && !result.cut) return result;
-  if ("stream" in outcome && outcome.stream.trailers) wasCut("the handler failed after its first byte was sent");
+  if (result instanceof Error && !result.incomplete) return result;
+  if (outcome.kind === "stream" && outcome.stream.trailers) wasCut("the handler failed after its first byte was sent");
   if (result instanceof Error) return wasCut(result.message);
-  const { status, resent, cut } = result;
-  if (status < 300) return cut ? wasCut("it was answered before its end") : undefined;
+  const { status, resent, incomplete } = result;
+  if (status < 300) return incomplete ? wasCut("it was answered before its end") : undefined;
   if (status < 400 || status >= 500)
     return new Error(`${what} of invocation ${invocation.id} was answered ${summary(result)}`);
   if (resent && (status === 400 || status === 403)) return undefined; // it was delivered the first time
-  if (status === 413 && "reply" in outcome) {
+  if (status === 413 && outcome.kind === "reply") {
     const size = Buffer.byteLength(outcome.reply);
     log(
       "ERROR",
@@ -1237,9 +1279,16 @@ function summary({ status, bytes, end, body = bytes.subarray(end + 2) }: HttpRes
 
 // ── Streamed replies ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A stream whose first chunk is there: what fails before it is an error of the invocation, and what fails later is in its trailers. */
+/**
+ * A streamed reply on its way. What fails before its first chunk is an error of the invocation, and what fails later is in
+ * its trailers.
+ */
 interface OpenStream extends ChunkedBody {
   contentType: string;
+  /** How many chunks it has made. */
+  made: number;
+  /** Ends the stream with an error, which is logged elsewhere. */
+  fail(error: unknown): void;
 }
 
 /** An object counts as streamed only if it is async-iterable, or its `body` is. */
@@ -1252,67 +1301,110 @@ function asStreamed(value: unknown): Streamed | undefined {
   return hasStream ? (value as Streamed) : undefined;
 }
 
-async function openStream(invocation: Invocation, reply: unknown): Promise<OpenStream> {
+/** How long a stream may run, in ms, and how many bytes it may send, before the event loop has its turn. */
+const turn = { ms: 5, bytes: 256 * 1024 };
+
+/**
+ * Sends a reply as a stream, in the async context of its invocation.
+ *
+ * While the handler makes a chunk, nothing else may hold what waits for it: {@link ranEmpty}. So the iterator is put away, and
+ * this is no async function, all of whose closures would hold its parameters.
+ */
+function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
   const streamed = asStreamed(reply);
   const hint =
     "a raw handler returns a Uint8Array, a string or a stream of them; to return a value, use run(json(handler))";
   if (!streamed) throw marshalError(`the reply is ${kindOf(reply)}: ${hint}`);
   const { contentType = "application/octet-stream", body } = streamed;
-  const iterator = body[Symbol.asyncIterator]();
-  let isCancelled = false;
+  let iterator: AsyncIterator<Bytes> | undefined = body[Symbol.asyncIterator]();
+  const weakIterator = new WeakRef(iterator);
+  let take: ((chunk?: Uint8Array) => void) | undefined; // who waits for a chunk
+  let resume: (() => void) | undefined; // goes on when somebody does
+  let cancel!: () => void;
+  new Promise<void>((resolve) => (cancel = resolve))
+    .then(() => (iterator ?? weakIterator.deref())?.return?.()) // a generator runs its `finally` blocks
+    .catch((error) => logError(invocation, error));
+  const stream: OpenStream = {
+    contentType,
+    first: undefined,
+    isOpen: true,
+    trailers: "",
+    made: 0,
+    cancel,
+    next(taker) {
+      take = taker;
+      if (stream.trailers === "") resume?.();
+      else give();
+    },
+    fail(error) {
+      if (!stream.isOpen || stream.trailers !== "") return;
+      stream.trailers = errorTrailers(error);
+      cancel();
+      if (take) give();
+    },
+  };
 
-  /** A generator runs its `finally` blocks. */
-  async function cancel(): Promise<void> {
-    isCancelled = true;
-    try {
-      await iterator.return?.();
-    } catch (error) {
-      logError(invocation, error);
-    }
+  function give(chunk?: Uint8Array): void {
+    const taken = take;
+    take = undefined;
+    stream.isOpen = chunk !== undefined;
+    taken?.(chunk);
   }
 
-  async function pull(): Promise<Uint8Array | undefined> {
+  let turnBegan = Date.now();
+  let turnBytes = 0;
+
+  /** Makes the next chunk that is not empty: an empty one would end the body. */
+  async function make(): Promise<Uint8Array | undefined> {
+    const maker = iterator!;
+    iterator = undefined;
     try {
       for (;;) {
-        if (invocation.escaped) throw invocation.escaped.error;
-        const abandoned = Promise.withResolvers<never>();
-        invocation.abandon = abandoned.reject;
-        const { done, value } = await Promise.race([iterator.next(), abandoned.promise]);
+        if (turnBytes > turn.bytes || Date.now() - turnBegan > turn.ms) {
+          await new Promise<void>((resolve) => void setImmediate(resolve));
+          turnBegan = Date.now();
+          turnBytes = 0;
+        }
+        const { done, value } = await maker.next();
         if (done) return undefined;
         const chunk: Uint8Array = typeof value === "string" ? encode(value) : value;
         if (!isBytes(chunk))
           throw marshalError(`a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`);
-        if (chunk.length > 0) return chunk; // one without bytes would end the body
+        turnBytes += chunk.length;
+        stream.made++;
+        if (chunk.length > 0) return chunk;
       }
-    } catch (error) {
-      if (!isCancelled) void cancel();
-      throw error;
     } finally {
-      invocation.abandon = undefined;
+      iterator = maker;
     }
   }
 
-  const stream: OpenStream = {
-    contentType,
-    first: undefined,
-    trailers: "",
-    async next() {
-      try {
-        return await pull();
-      } catch (error) {
-        if (!invocation.escaped) logError(invocation, error); // or else it was logged when it escaped
-        stream.trailers = errorTrailers(error);
-        return undefined;
+  async function send(): Promise<void> {
+    try {
+      if (typeof contentType !== "string" || !/^[\x20-\x7e\t]+$/.test(contentType))
+        throw marshalError(`the contentType of the stream is not printable ASCII: ${stringify(contentType)}`);
+      stream.first = await make();
+      stream.isOpen = stream.first !== undefined;
+    } catch (error) {
+      cancel();
+      throw error;
+    }
+    answer(invocation, { kind: "stream", stream });
+    try {
+      while (stream.isOpen) {
+        if (!take) await new Promise<void>((resolve) => (resume = resolve));
+        const chunk = await make();
+        if (stream.trailers === "") give(chunk);
+        else return;
       }
-    },
-    cancel,
-  };
-  if (typeof contentType !== "string" || !/^[\x20-\x7e\t]+$/.test(contentType)) {
-    void cancel();
-    throw marshalError(`the contentType of the stream is not printable ASCII: ${stringify(contentType)}`);
+    } catch (error) {
+      if (stream.trailers === "") logError(invocation, error);
+      stream.fail(error);
+    }
   }
-  stream.first = await pull();
-  return stream;
+
+  invocation.stream = stream;
+  return send();
 }
 
 function errorTrailers(error: unknown): string {
@@ -1337,57 +1429,56 @@ function end(status: number): void {
   process.off("uncaughtException", escaped).off("unhandledRejection", escaped); // they are the next run's
 }
 
-/** Takes what was thrown past everybody: reports it, and ends the process, since nobody knows what state it is in. */
+/**
+ * Takes an uncaught error: reports it, and ends the process, since nobody knows what state it is in.
+ *
+ * With several in flight no client is told anything of it. The code that threw it may have worked on the data of another.
+ */
 function escaped(error: unknown): void {
-  const wasInitializing = stage === "initializing";
-  const isEnding = stage !== "serving" && !wasInitializing;
-  if (!isEnding) stage = wasInitializing ? "ended" : "failing";
-  try {
-    const owner = isEnding ? undefined : current();
-    if (!owner || owner.over) logError(owner, error);
-    if (isEnding) return endIfAnswered();
-    if (wasInitializing) return runtimeApi ? void postInitError(runtimeApi, error) : end(1);
-    for (const invocation of inFlight)
-      giveUp(invocation, invocation === owner ? error : bystander(owner ? undefined : nobodysError));
-    endIfAnswered();
-  } catch (failure) {
-    logError(undefined, error); // the handler has overwritten what its invocation would be told with
-    logError(undefined, failure);
-    end(1);
+  const before = stage;
+  const owner = current();
+  if (before === "serving") stage = "failing";
+  if (before === "initializing") stage = "ended";
+  if (before === "serving" && owner && inFlight.has(owner) && inFlight.size === 1) {
+    giveUp(owner, error);
+  } else {
+    logError(owner, error);
+    if (before === "initializing") return runtimeApi ? void postInitError(runtimeApi, error) : end(1);
+    if (before === "serving") for (const invocation of inFlight) giveUp(invocation, bystander());
   }
+  whenAnswered();
 }
 
-/** Ends the process that fails once all that was in flight is answered. */
-function endIfAnswered(): void {
-  if (stage !== "failing") return;
-  for (const { over } of inFlight) if (!over) return;
-  end(1);
+/** Goes on to the end of the process, if that waits for what is in flight, once all of it is answered. */
+function whenAnswered(): void {
+  for (const { state } of inFlight) if (state !== "over") return;
+  if (stage === "failing") end(1);
+  else allAnswered?.();
 }
 
-/** The error of an invocation that ends with the process. It tells nothing of why: that may be another tenant's. */
-function bystander(reason = "for a reason that is not its own"): Error {
-  return runtimeError("Runtime.ExitError", `the process ends before this invocation was answered, ${reason}`);
-}
+/** Is told, while the process is `stopping`, that nothing is in flight. */
+let allAnswered: (() => void) | undefined;
 
-const nobodysError =
-  "since an error has escaped, from it or from another invocation: whose it is nobody knows, and only the log has it";
+/** The error of an invocation that ends with the process. It does not say why: that may be another tenant's business. */
+function bystander(): Error {
+  return runtimeError("Runtime.ExitError", "the process ends before this invocation was answered; the log says why");
+}
 
 /** The invocation that the code that runs belongs to, as far as it is known. It may have been answered. */
 function current(): Invocation | undefined {
   return storage ? storage.getStore() : inFlight.values().next().value;
 }
 
-/** Answers an invocation whose handler has no say any more. A stream on its way has the error in its trailers. */
+/** Answers an invocation with an error, whatever its handler still does. A stream on its way ends with it. */
 function giveUp(invocation: Invocation, error: unknown): void {
   logError(invocation, error);
-  invocation.escaped = { error };
-  invocation.abandon?.(error);
-  invocation.answer({ error });
+  invocation.stream?.fail(error);
+  answer(invocation, { kind: "error", error });
 }
 
 async function postInitError(authority: string, error: unknown): Promise<void> {
   try {
-    const response = await send(
+    const response = await sendAsync(
       createHttpClient(authority),
       errorRequest(`${runtimePath}/init/error`, userAgent, error),
     );
@@ -1399,30 +1490,72 @@ async function postInitError(authority: string, error: unknown): Promise<void> {
 }
 
 /** A request as a promise, for those that are not on the way of every event. */
-function send(client: HttpClient, request: HttpRequest): Promise<HttpResponse> {
+function sendAsync(client: HttpClient, request: HttpRequest): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
     client.request(request, (result) => (result instanceof Error ? reject(result) : resolve(result)));
   });
 }
 
-/** Sees that nothing is left to wait for: the handler cannot settle, or there is none. */
+/** How long an empty event loop is waited for before it is asked why, in ms: some clients do not hold it while they wait. */
+const patience = 100;
+
+/** How long before the deadline a handler fails that has not been woken, in ms. */
+const lastMoment = 50;
+
+/** Whether it was logged that something waits that does not hold the event loop. */
+let isWaitLogged = false;
+
+/**
+ * The event loop is empty: there is no handler, or nothing that is referenced can wake the one there is. Whether anything else
+ * can, the garbage collector knows: whatever could wake it holds what waits for it. If that is collected, it never settles.
+ */
 function ranEmpty(): void {
-  const message = "the handler can never settle: it waits, and nothing is left in the event loop that could wake it";
-  // From a timer, since what is settled here is not looked at before the exit.
-  for (const invocation of inFlight)
-    if (invocation.abandon) setTimeout(giveUp, 0, invocation, runtimeError("Runtime.NeverSettled", message));
-  if (isProgram() && !running) setTimeout(escaped, 0, new Error("the program has come to its end without calling run"));
+  if (!running) setTimeout(escaped, 0, new Error("the program has come to its end without calling run"));
+  for (const invocation of inFlight) {
+    const made = madeBy(invocation);
+    if (made === undefined) continue;
+    const rest = Math.min(timeLeft(invocation), patience);
+    if (made !== invocation.doubtedAt && rest > 0) setTimeout(() => {}, rest);
+    else setTimeout(examine, 0, invocation, made, isWaitLogged ? 0 : 3);
+    invocation.doubtedAt = made;
+  }
 }
 
-/** Whether this is a function: any compiled program is, and from source what calls `run`, so that a test is left alone. */
-function isProgram(): boolean {
-  return runtimeApi !== undefined || running || Bun.main.startsWith("/$bunfs/");
+/** How many chunks a handler has made that still works; none if it has not returned a stream. */
+function madeBy({ state, stream }: Invocation): number | undefined {
+  return state === "running" || stream?.isOpen ? (stream?.made ?? 0) : undefined;
+}
+
+function timeLeft({ fields }: Invocation): number {
+  const left = Number(fieldValue(fields, "Lambda-Runtime-Deadline-Ms")) - Date.now() - lastMoment;
+  return left > -lastMoment && left < longestTimer ? left : longestTimer; // there is none, or clocks differ
+}
+
+/** Fails an invocation whose handler can never settle, at once where that is certain, and else right before its deadline. */
+function examine(invocation: Invocation, made: number, attempts: number): void {
+  if (madeBy(invocation) !== made) return;
+  if (attempts > 0) Bun.gc(true);
+  if (!invocation.settling?.deref()) return neverSettled("it waits, and nothing is left that could wake it");
+  if (attempts > 1) return void setTimeout(examine, 1, invocation, made, attempts - 1); // the stack may still have held it
+  const what = "the handler waits for something that does not hold the event loop";
+  if (!isWaitLogged) log("WARN", invocation, `${what}; if it is not woken, it will fail right before its deadline`);
+  isWaitLogged = true;
+  setTimeout(
+    () => {
+      if (madeBy(invocation) === made) neverSettled(`${what}, and its deadline has come`);
+    },
+    Math.max(timeLeft(invocation), 0),
+  );
+
+  function neverSettled(why: string): void {
+    giveUp(invocation, runtimeError("Runtime.NeverSettled", `the handler can never settle: ${why}`));
+  }
 }
 
 /** Makes a failure of a process that ends without having been told to: nobody would see it otherwise. */
 function refuseExit(status: number): void {
   if (stage === "failing") process.exitCode = status || 1; // the message is there
-  if ((stage !== "initializing" && stage !== "serving") || !isProgram()) return;
+  if (stage !== "initializing" && stage !== "serving") return;
   const idle = stage === "initializing" ? "while modules loaded" : "between two invocations";
   const when = inFlight.size > 0 ? "in the middle of an invocation" : idle;
   process.exitCode = status || 1;
@@ -1430,8 +1563,11 @@ function refuseExit(status: number): void {
   logError(attempt(current, undefined), error);
 }
 
-/** How long `onShutdown` may take, in ms: about 50 ms less than what the service gives. */
+/** How long what happens on SIGTERM may take, in ms: about 50 ms less than what the service gives. */
 const shutdownBudget = 250;
+
+/** How much of it is for the invocations in flight. */
+const answerBudget = 150;
 
 /** Registers an internal extension, without which the service sends no SIGTERM. The function is served without it, too. */
 async function registerForShutdown(
@@ -1442,7 +1578,7 @@ async function registerForShutdown(
   process.on("SIGTERM", () => void shutDown(onShutdown));
   try {
     const client = createHttpClient(authority);
-    const response = await send(client, {
+    const response = await sendAsync(client, {
       method: "POST",
       target: `${extensionPath}/register`,
       fields: `${userAgent}Lambda-Extension-Name: bunstrap\r\nContent-Type: application/json\r\n`,
@@ -1468,7 +1604,7 @@ const extensionPath = "/2020-01-01/extension";
 async function awaitExtensionEvent(client: HttpClient, identifier: string): Promise<void> {
   try {
     const fields = `${userAgent}Lambda-Extension-Identifier: ${identifier}\r\n`;
-    const response = await send(client, {
+    const response = await sendAsync(client, {
       method: "GET",
       target: `${extensionPath}/event/next`,
       fields,
@@ -1484,6 +1620,7 @@ async function awaitExtensionEvent(client: HttpClient, identifier: string): Prom
   }
 }
 
+/** Waits for what is in flight, then for `onShutdown`, both within the budget. */
 async function shutDown(onShutdown: () => void | Promise<void>): Promise<void> {
   if (stage !== "initializing" && stage !== "serving") return;
   stage = "stopping";
@@ -1491,6 +1628,13 @@ async function shutDown(onShutdown: () => void | Promise<void>): Promise<void> {
     log("ERROR", undefined, `onShutdown has not finished within ${shutdownBudget} ms`);
     end(1);
   }, shutdownBudget);
+  await new Promise<void>((resolve) => {
+    allAnswered = resolve;
+    whenAnswered();
+    setTimeout(resolve, answerBudget);
+  });
+  for (const invocation of inFlight)
+    if (invocation.state !== "over") log("ERROR", invocation, "the sandbox ends before this invocation was answered");
   try {
     await onShutdown();
   } catch (error) {
@@ -1501,9 +1645,6 @@ async function shutDown(onShutdown: () => void | Promise<void>): Promise<void> {
 }
 
 // ── Local mode: one invocation, outside Lambda ──────────────────────────────────────────────────────────────────────
-
-/** The descriptor of standard output, which is the reply and nothing else. */
-const standardOutput = runtimeApi || isTest ? 1 : divertStandardOutput();
 
 /** Whether a test can be described, which is so under `bun test` alone. */
 function hasTests(): boolean {
@@ -1524,13 +1665,16 @@ async function serveLocally(handler: RawHandler): Promise<void> {
   const event = process.argv[2] ?? (isTerminal(0) ? undefined : await Bun.stdin.bytes());
   if (event === undefined) {
     writeLine(
-      2,
       "usage: the event is the first argument, or standard input; in Lambda, AWS_LAMBDA_RUNTIME_API would be set",
     );
     return end(2);
   }
   if (event.length === 0 && typeof event !== "string")
-    writeLine(2, "standard input is empty, and so is the event: to json it is null");
+    writeLine("standard input is empty, and so is the event: to json it is null");
+  if (process.argv[2] && isFile(process.argv[2]))
+    writeLine(
+      `the event is the text ${process.argv[2]}, and not what is in the file: for that, use <${process.argv[2]}`,
+    );
   const id = crypto.randomUUID();
   const headers = encode(
     `Lambda-Runtime-Aws-Request-Id: ${id}\r\n` +
@@ -1541,28 +1685,24 @@ async function serveLocally(handler: RawHandler): Promise<void> {
   await Bun.sleep(0); // modules are loaded to their end before anything is served, as in Lambda
   if (stage !== "initializing") return; // they failed, under bun --watch
   stage = "serving";
-  invoke(handler, { id, fields: fieldLines(headers), headers, answer }, body);
-
-  function answer(this: Invocation, outcome: Outcome): void {
-    if (this.answered) return;
-    this.answered = true;
-    this.abandon = undefined;
-    void print(outcome); // which can be abandoned from here on, if it is a stream
-  }
+  const deliver = (outcome: Outcome) => void print(outcome);
+  invoke(handler, createInvocation(id, fieldLines(headers), headers, deliver), body);
 }
 
 /** Prints a reply, a stream as it comes, and ends the process. What was thrown is in the log. */
 async function print(outcome: Outcome): Promise<void> {
-  if ("error" in outcome) return end(1);
-  const { reply, stream }: { reply?: Bytes; stream?: OpenStream } = outcome;
+  if (outcome.kind === "error") return end(1);
+  const stream = outcome.kind === "stream" ? outcome.stream : undefined;
+  const next = async () => stream && new Promise<Uint8Array | undefined>(stream.next);
   try {
     let last: Bytes | undefined;
-    for (let chunk = reply ?? stream?.first; chunk; chunk = await stream?.next()) write(standardOutput, (last = chunk));
+    let chunk: Bytes | undefined = outcome.kind === "reply" ? outcome.reply : outcome.stream.first;
+    for (; chunk; chunk = await next()) write(standardOutput, (last = chunk));
     if (last && last.at(-1) !== "\n" && last.at(-1) !== LF && (isTerminal(standardOutput) || isWatched()))
       write(standardOutput, "\n");
     end(stream?.trailers ? 1 : 0);
   } catch (error) {
-    writeLine(2, `the reply cannot be written to standard output: ${describe(error).errorMessage}`);
+    writeLine(`the reply cannot be written to standard output: ${describe(error).errorMessage}`);
     end(1);
   }
 }
@@ -1599,6 +1739,11 @@ function divertStandardOutput(): number {
     console.log = console.info = console.debug = console.error; // at least what is logged
     return 1;
   }
+}
+
+/** Whether a text that is no JSON is the name of a file. */
+function isFile(text: string): boolean {
+  return !attempt(() => [parse(text)], undefined) && getBuiltinModule("node:fs").existsSync(text);
 }
 
 function isTerminal(descriptor: number): boolean {
@@ -1710,7 +1855,7 @@ function stackFrames(error: Error): string[] {
   const frames = framesOf(error);
   const [ownFrame = ""] = framesOf(new Error());
   const { path } = causeFrame(ownFrame);
-  const isOwn = frames.map((frame) => causeFrame(frame).path === path);
+  const isOwn = frames.map((frame) => [path, "node:async_hooks"].includes(causeFrame(frame).path));
   const end = isOwn.lastIndexOf(false) + 1;
   return end > 0 ? frames.slice(0, end) : frames;
 }
@@ -1740,22 +1885,16 @@ type Level = (typeof levels)[number];
  * @param error What the log shows of the error that the event is about: in text it takes the place of the message.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html
  */
-function log(
-  level: Level,
-  invocation: Invocation | undefined,
-  message: unknown,
-  error?: ErrorDetails,
-  descriptor = 2,
-): void {
+function log(level: Level, invocation: Invocation | undefined, message: unknown, error?: ErrorDetails): void {
   const requestId = invocation?.id;
   try {
     if (!isLogged(level)) return;
     const tenantId = invocation && fieldValue(invocation.fields, "Lambda-Runtime-Aws-Tenant-Id");
     const event = { timestamp: new Date().toISOString(), level, requestId, tenantId };
-    if (isLogOfJson()) return writeLine(descriptor, toJsonLine({ ...event, ...error, ...event }, message));
+    if (isLogOfJson()) return writeLine(toJsonLine({ ...event, ...error, ...event }, message));
     const text = error ? toText(error) : `${message}`;
     // A line feed inside the text would make two log events of it.
-    writeLine(descriptor, `${event.timestamp}\t${requestId ?? ""}\t${level}\t${text.replaceAll("\n", "\r")}`);
+    writeLine(`${event.timestamp}\t${requestId ?? ""}\t${level}\t${text.replaceAll("\n", "\r")}`);
   } catch {
     printError(`${requestId ?? ""}\t${level}\t${typeof message === "string" ? message : unreadable}`);
   }
@@ -1765,7 +1904,7 @@ function logError(invocation: Invocation | undefined, error: unknown): void {
   const details = detailsOf(error);
   if (runtimeApi) return log("ERROR", invocation, headline(details), details);
   const text = attempt(() => (isTerminal(2) ? toText(details) : stringify(details)), headline(details));
-  writeLine(2, text);
+  writeLine(text);
 }
 
 function headline({ errorType, errorMessage }: ErrorReport): string {
@@ -1855,14 +1994,14 @@ function withStack(message: string, frames: string[]): string {
 }
 
 /** Logs what a method of the console was given. */
-function logValues(level: Level, descriptor: 1 | 2, values: unknown[]): void {
-  if (!isLogOfJson()) return log(level, current(), format(values), undefined, descriptor);
+function logValues(level: Level, values: unknown[]): void {
+  if (!isLogOfJson()) return log(level, current(), format(values));
   const error = attempt(() => values.find((candidate) => candidate instanceof Error), undefined);
   const details = error && detailsOf(error);
   const [value] = values;
   const isObjectAlone = values.length === 1 && isObject(value);
   const object = details ? headline(details) : value;
-  log(level, current(), isObjectAlone ? object : format(values), details, descriptor);
+  log(level, current(), isObjectAlone ? object : format(values), details);
 }
 
 /** Concurrent invocations are always logged as JSON, as Lambda has it. */
@@ -1940,8 +2079,8 @@ function display(value: unknown): string {
   }
 }
 
-// The console is Bun's own until it is first used: where nothing is logged, nothing is spent on it.
-if (runtimeApi) {
+/** Replaces the console in Lambda when it is first used: where nothing is logged, nothing is spent on it. */
+function replaceConsole(): void {
   const { console } = globalThis;
   defineGlobal("console", () => Object.assign(console, consoleMethods(console)));
 }
@@ -1952,16 +2091,16 @@ if (runtimeApi) {
  */
 function consoleMethods(console: Console): ConsoleMethods {
   const methods: ConsoleMethods = {
-    trace: (...values) => logValues("TRACE", 2, [withStack(format(values), framesOf(new Error()).slice(1))]),
-    debug: (...values) => logValues("DEBUG", 1, values),
-    info: (...values) => logValues("INFO", 1, values),
-    log: (...values) => logValues("INFO", 1, values),
-    warn: (...values) => logValues("WARN", 2, values),
-    error: (...values) => logValues("ERROR", 2, values),
-    fatal: (...values) => logValues("FATAL", 2, values),
+    trace: (...values) => logValues("TRACE", [withStack(format(values), framesOf(new Error()).slice(1))]),
+    debug: (...values) => logValues("DEBUG", values),
+    info: (...values) => logValues("INFO", values),
+    log: (...values) => logValues("INFO", values),
+    warn: (...values) => logValues("WARN", values),
+    error: (...values) => logValues("ERROR", values),
+    fatal: (...values) => logValues("FATAL", values),
   };
   const stdout = {
-    write: (text: string) => logValues("INFO", 1, [text.trimEnd()]),
+    write: (text: string) => logValues("INFO", [text.trimEnd()]),
   } as unknown as NodeJS.WritableStream;
   let nodeConsole: ConsoleMethods | undefined;
   const others: ConsoleMethods = {};
@@ -1979,10 +2118,13 @@ function consoleMethods(console: Console): ConsoleMethods {
 
 type ConsoleMethods = Record<string, (...values: unknown[]) => void>;
 
-/** Writes a line, without the colours that the console has on a terminal. */
-function writeLine(descriptor: number, line: string): void {
+/**
+ * Writes a line to standard error, as all of them: what reads the log reads each descriptor by itself, so lines of two would
+ * change their order.
+ */
+function writeLine(line: string): void {
   try {
-    write(descriptor, `${line}\n`);
+    write(2, `${line}\n`);
   } catch {
     printError(line);
   }
@@ -2035,6 +2177,19 @@ interface HttpRequest {
   background?: boolean;
 }
 
+/** A body that is sent in chunks, none of which is empty. */
+interface ChunkedBody {
+  first: Uint8Array | undefined;
+  /** Whether there is more to come. */
+  isOpen: boolean;
+  /** Makes the next chunk, unless it is being made. `take` is called with it, or with `undefined` at the end. */
+  next(take: (chunk?: Uint8Array) => void): void;
+  /** The field lines behind the last chunk, from when the body is not open. */
+  trailers: string;
+  /** Says that nobody takes any more of it. */
+  cancel(): void;
+}
+
 interface HttpResponse extends FieldLines {
   status: number;
   /** What was received: the header section from `start` to `end`, and behind an empty line the body, unless that is apart. */
@@ -2047,12 +2202,12 @@ interface HttpResponse extends FieldLines {
   /** The request was sent twice, since the first connection broke before a response: the server may have seen both. */
   resent: boolean;
   /** The server answered before the end of a body that is made while it is sent. */
-  cut: boolean;
+  incomplete: boolean;
 }
 
 interface RequestError extends Error {
   /** The request did not get out whole, and cannot be sent again. The connection is closed; the next request opens another. */
-  cut?: true;
+  incomplete?: true;
 }
 
 interface HttpClient {
@@ -2072,17 +2227,6 @@ interface HttpClient {
 
 type Done = (result: HttpResponse | RequestError) => void;
 
-/** A body that is sent in chunks, none of which is empty. */
-interface ChunkedBody {
-  first: Uint8Array | undefined;
-  /** Gives the next chunk, `undefined` at the end. Does not reject. */
-  next(): Promise<Uint8Array | undefined>;
-  /** The field lines behind the last chunk, from when there is no next one. */
-  trailers: string;
-  /** Says that nobody takes any more of it. */
-  cancel(): void;
-}
-
 /** What is written to the socket: bytes, or a string in ASCII. None is empty, unless its memory is gone. */
 type Part = Uint8Array | string;
 
@@ -2094,18 +2238,13 @@ interface Exchange {
   /** What is written, and how many of these parts the socket has taken. */
   parts: readonly Part[];
   sent: number;
-  /** Whether there is more of the request to come. */
-  open: boolean;
   resent: boolean;
   /** What has come of the response. */
   incoming: Incoming | undefined;
   /** The response, if it is there before all of the request is sent. */
   early: HttpResponse | undefined;
   timer: Timer | undefined;
-  over: boolean;
   done: Done;
-  /** Wakes whoever makes the rest of the request: the socket has taken everything, or the exchange is over. */
-  wake: (() => void) | undefined;
 }
 
 /** @param authority Host and port: `127.0.0.1:9001`, `localhost:9001`, `[::1]:9001`. */
@@ -2114,7 +2253,7 @@ function createHttpClient(authority: string): HttpClient {
 
   // The connection is closed without a socket, idle with one, and busy with an exchange too.
   let socket: Bun.Socket<undefined> | undefined;
-  let exchange: Exchange | undefined;
+  let current: Exchange | undefined;
 
   /** Whether the connection keeps the event loop from ending. */
   let isHeld = true;
@@ -2122,79 +2261,100 @@ function createHttpClient(authority: string): HttpClient {
   /** Goes on when the connection is opened, or could not be. */
   let whenOpen: ((failure?: Error) => void) | undefined;
 
+  /**
+   * Opens a connection. Bun runs everything that becomes of a socket in the async context that it was opened in, so after the
+   * first this is done from where the first was opened, and not from the context of an invocation.
+   */
+  let dial = dialHere;
+
   function connect(done: (failure?: Error) => void): void {
     if (socket) return done();
     whenOpen = done;
+    dial();
+  }
+
+  function dialHere(): void {
     void Bun.connect({ hostname, port, socket: { open, connectError, data, drain, close } });
   }
 
   function request(request: HttpRequest, done: Done): void {
-    const { chunks } = request;
     const message = serialize(authority, request);
-    const current: Exchange = {
+    const exchange: Exchange = {
       request,
       message,
       parts: message,
       sent: 0,
-      open: chunks?.first !== undefined,
       resent: false,
       incoming: undefined,
       early: undefined,
       timer: undefined,
-      over: false,
       done,
-      wake: undefined,
     };
-    if (socket) send(current);
-    else reconnect(current);
-    if (chunks) finishBody(current, chunks).catch((error) => current.over || finish(current, error as Error));
+    current = exchange;
+    if (socket) send(exchange);
+    else reconnect(exchange);
   }
 
-  function reconnect(current: Exchange): void {
+  function reconnect(exchange: Exchange): void {
     connect((failure) => {
-      if (failure) return finish(current, failure);
-      send(current);
-      if (!socket && !current.over) broken(current); // it was reset as it opened
+      if (failure) return finish(exchange, failure);
+      send(exchange);
+      if (!socket && exchange === current) broken(exchange); // it was reset as it opened
     });
   }
 
   /** Writes what the socket takes; the rest waits until it drains. */
-  function send(current: Exchange): void {
-    const { parts, request } = current;
-    exchange = current;
-    if (isHeld === !!request.background) hold(!isHeld);
-    if (request.timeout !== undefined && !current.open)
-      current.timer ??= setTimeout(expire, request.timeout, current).unref();
-    for (; current.sent < parts.length; current.sent++) {
-      const part = parts[current.sent]!;
+  function send(exchange: Exchange): void {
+    const { parts, request } = exchange;
+    const { chunks, timeout, background = false } = request;
+    if (isHeld === background) hold(!isHeld);
+    if (timeout !== undefined && !chunks?.isOpen) exchange.timer ??= setTimeout(expire, timeout, exchange).unref();
+    for (; exchange.sent < parts.length; exchange.sent++) {
+      const part = parts[exchange.sent]!;
       if (part.length === 0)
-        return finish(current, cutError("the memory of its body was taken away while it was sent"));
+        return finish(exchange, incompleteError("the memory of its body was taken away while it was sent"));
       const taken = socket ? socket.write(part) : -1;
       if (taken < part.length) {
         const rest = typeof part === "string" ? part.slice(taken) : part.subarray(taken);
-        if (taken > 0) current.parts = [rest, ...parts.slice(current.sent + 1)];
-        if (taken > 0) current.sent = 0;
+        if (taken > 0) exchange.parts = [rest, ...parts.slice(exchange.sent + 1)];
+        if (taken > 0) exchange.sent = 0;
         return;
       }
     }
-    if (current.early) finish(current, current.early);
-    else if (current.wake) current.wake();
+    if (exchange.early) return finish(exchange, exchange.early);
+    if (!chunks?.isOpen) return;
+    hold(false); // while the next chunk is made: that is for whoever makes it
+    chunks.next(
+      (chunk) => exchange === current && sendMore(exchange, chunk ? chunkParts(chunk) : lastChunk(chunks.trailers)),
+    );
+  }
+
+  /** Sends more of the body. With more than the first chunk a request is not sent again. */
+  function sendMore(exchange: Exchange, more: Part[]): void {
+    exchange.message = exchange.request.chunks?.isOpen ? undefined : exchange.message?.concat(more);
+    exchange.parts = [...exchange.parts.slice(exchange.sent), ...more];
+    exchange.sent = 0;
+    if (socket) send(exchange);
   }
 
   /** Ends the wait for a response, but not before what is in the socket was read: the process may have been frozen, or busy. */
-  function expire(current: Exchange): void {
-    const { early, request } = current;
+  function expire(exchange: Exchange): void {
+    const { early, request } = exchange;
     const { method, target, timeout } = request;
     const late: RequestError = early
-      ? cutError(`the server did not take all of it within ${timeout} ms, though it had answered ${early.status}`)
+      ? incompleteError(
+          `the server did not take all of it within ${timeout} ms, though it had answered ${early.status}`,
+        )
       : new Error(`${authority} has not answered ${method} ${target} within ${timeout} ms`);
-    current.timer = setTimeout(finish, 50, current, late).unref();
+    exchange.timer = setTimeout(finish, 50, exchange, late).unref();
   }
 
   function open(opened: Bun.Socket<undefined>): void {
     socket = opened;
     if (!isHeld) opened.unref();
+    dial = dialHere;
     goOn();
+    void new Promise<void>((resolve) => (dial = resolve)).then(dialHere);
   }
 
   function goOn(failure?: Error): void {
@@ -2204,56 +2364,56 @@ function createHttpClient(authority: string): HttpClient {
   }
 
   function connectError(_: unknown, cause: Error & { code?: string }): void {
+    dial = dialHere;
     const isReset = cause.code === "ECONNRESET"; // it was there, and is already broken: what a request finds is no connection
-    goOn(
-      isReset ? undefined : new Error(`cannot connect to ${authority}: ${cause.message} (${cause.code})`, { cause }),
-    );
+    const reason = `${cause.message} (${cause.code})${whyNoDescriptor()}`;
+    goOn(isReset ? undefined : new Error(`cannot connect to ${authority}: ${reason}`, { cause }));
   }
 
   /** Takes the response further, by a piece of it or by the end of the connection. */
   function data(from: Bun.Socket<undefined> | undefined, piece: Buffer | null): void {
-    const current = exchange;
+    const exchange = current;
     if (from !== socket) return; // it was given up
-    if (!current) return disconnect(); // nobody asked, so nothing that follows can be trusted
-    if (current.early) return void (current.early.persistent = false);
+    if (!exchange) return disconnect(); // nobody asked, so nothing that follows can be trusted
+    if (exchange.early) return void (exchange.early.persistent = false);
     let response: HttpResponse | Incoming;
     try {
-      response = parseResponse(piece, current.incoming);
+      response = parseResponse(piece, exchange.incoming);
     } catch (error) {
-      return finish(current, error as Error);
+      return finish(exchange, error as Error);
     }
-    if (!("status" in response)) return void (current.incoming = response);
-    response.resent = current.resent;
-    response.cut = current.open;
-    const isSent = current.sent === current.parts.length && !current.open;
-    if (!isSent && !current.open && response.status < 300) {
-      current.early = response; // the rest is sent all the same
-      if (!piece) broken(current);
+    if (!("status" in response)) return void (exchange.incoming = response);
+    response.resent = exchange.resent;
+    response.incomplete = !!exchange.request.chunks?.isOpen;
+    const isSent = !isUnsent(exchange) && !response.incomplete;
+    if (!isSent && !response.incomplete && response.status < 300) {
+      exchange.early = response; // the rest is sent all the same
+      if (!piece) broken(exchange);
       return;
     }
     if (!isSent) disconnect();
-    finish(current, response);
+    finish(exchange, response);
   }
 
   function drain(from: Bun.Socket<undefined>): void {
-    if (from === socket && exchange && isUnsent(exchange)) send(exchange);
+    if (from === socket && current && isUnsent(current)) send(current);
   }
 
   function close(from: Bun.Socket<undefined>, error?: Error): void {
     if (from !== socket) return;
     socket = undefined;
-    if (exchange) broken(exchange, error);
+    if (current) broken(current, error);
   }
 
-  function finish(current: Exchange, result: HttpResponse | RequestError): void {
-    if (current.timer) clearTimeout(current.timer);
-    exchange = undefined;
-    current.over = true;
-    if (current.message && current.message.length > 1) release(current);
-    if (current.wake) current.wake();
+  function finish(exchange: Exchange, result: HttpResponse | RequestError): void {
+    const { timer, message, request, done } = exchange;
+    if (timer) clearTimeout(timer);
+    current = undefined;
+    if (message && message.length > 1) release(exchange);
+    if (request.chunks?.isOpen) request.chunks.cancel();
     if (!("persistent" in result)) disconnect();
     else if (!result.persistent) disconnect("end"); // what the server has not read yet, it still can
-    current.done(result);
+    done(result);
   }
 
   /**
@@ -2262,69 +2422,33 @@ function createHttpClient(authority: string): HttpClient {
    */
   function release({ request, message = [] }: Exchange): void {
     if (typeof request.body !== "string") return; // bytes are whose they were
-    try {
-      for (const part of message)
-        if (typeof part !== "string") (part.buffer as { transfer?(length: number): unknown }).transfer?.(0);
-    } catch {} // something of this was overwritten, so they are left to the collector
+    for (const part of message)
+      if (typeof part !== "string") (part.buffer as { transfer?(length: number): unknown }).transfer?.(0);
   }
 
   /** The connection is gone: the request is sent again, once, unless any of the response has come, or it is not there any more. */
-  function broken(current: Exchange, error?: Error): void {
-    const { early, incoming, message, resent, request } = current;
+  function broken(exchange: Exchange, error?: Error): void {
+    const { early, incoming, message, resent, request } = exchange;
     if (early)
       return finish(
-        current,
-        cutError(`the connection broke before all of it was sent, though it was answered ${early.status}`),
+        exchange,
+        incompleteError(`the connection broke before all of it was sent, though it was answered ${early.status}`),
       );
     if (incoming && error)
-      return finish(current, new Error(`the connection broke in the middle of a response: ${error.message}`));
+      return finish(exchange, new Error(`the connection broke in the middle of a response: ${error.message}`));
     if (incoming) return data(socket, null); // there is none any more
-    if (!message) return finish(current, cutError("the connection broke after its first chunk was sent"));
+    if (!message) return finish(exchange, incompleteError("the connection broke after its first chunk was sent"));
     if (resent)
       return finish(
-        current,
+        exchange,
         new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`),
       );
-    if (current.timer) clearTimeout(current.timer);
-    current.timer = undefined;
-    current.parts = message;
-    current.sent = 0;
-    current.resent = true;
-    exchange = undefined;
-    reconnect(current);
-  }
-
-  /** Sends the rest of a body as it is made. Meanwhile the event loop is not held: it is for whoever makes it. */
-  async function finishBody(current: Exchange, body: ChunkedBody): Promise<void> {
-    let making: Promise<void> | undefined;
-    let made: Part[] | undefined;
-    let isLast = false;
-
-    async function make(): Promise<void> {
-      const chunk = await body.next();
-      isLast = chunk === undefined;
-      made = chunk ? frame(chunk) : lastChunk(body.trailers);
-      current.wake?.();
-    }
-
-    while (current.open && !current.over) {
-      const woken = new Promise<void>((resolve) => (current.wake = resolve));
-      if (isUnsent(current)) {
-        await woken;
-      } else if (!made) {
-        hold(false);
-        making ??= make();
-        await woken;
-      } else {
-        current.message = isLast ? current.message?.concat(made) : undefined; // with more than the first chunk it is not sent again
-        current.parts = made;
-        current.sent = 0;
-        current.open = !isLast;
-        making = made = undefined;
-        send(current);
-      }
-    }
-    if (current.open) body.cancel();
+    if (exchange.timer) clearTimeout(exchange.timer);
+    exchange.timer = undefined;
+    exchange.parts = message;
+    exchange.sent = 0;
+    exchange.resent = true;
+    reconnect(exchange);
   }
 
   function disconnect(how: "terminate" | "end" = "terminate"): void {
@@ -2348,8 +2472,21 @@ function isUnsent({ parts, sent }: Exchange): boolean {
   return sent < parts.length;
 }
 
-function cutError(message: string): RequestError {
-  return Object.assign(new Error(message), { cut: true as const });
+function incompleteError(message: string): RequestError {
+  return Object.assign(new Error(message), { incomplete: true as const });
+}
+
+/** Says why nothing can be opened any more, if that is so: Bun calls it a refused connection. */
+function whyNoDescriptor(): string {
+  const { closeSync, existsSync, openSync } = getBuiltinModule("node:fs");
+  try {
+    closeSync(openSync("/dev/null", "r"));
+    return "";
+  } catch (error) {
+    let open = 0; // those that Lambda lets a process have
+    for (let descriptor = 0; descriptor < 1_024; descriptor++) if (existsSync(`/proc/self/fd/${descriptor}`)) open++;
+    return `, since ${open} file descriptors are open and no other can be (${(error as { code?: string }).code})`;
+  }
 }
 
 function parseAuthority(authority: string): { hostname: string; port: number } {
@@ -2371,7 +2508,7 @@ function serialize(authority: string, { method, target, fields, body, chunks }: 
   if (chunks) {
     const { first, trailers } = chunks;
     const section = toBytes(`${head}Transfer-Encoding: chunked\r\n\r\n`);
-    return [section, ...(first ? frame(plainView(first).slice()) : lastChunk(trailers))];
+    return [section, ...(first ? chunkParts(plainView(first).slice()) : lastChunk(trailers))];
   }
   if (body === undefined) return [`${head}\r\n`];
   if (typeof body === "string" && body.length <= largestCopiedBody) {
@@ -2398,7 +2535,7 @@ function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array {
 }
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
-function frame(chunk: Uint8Array): Part[] {
+function chunkParts(chunk: Uint8Array): Part[] {
   if (chunk.length === 0) return [plainView(chunk)]; // its memory is gone, so that sending it fails
   const sizeLine = `${chunk.length.toString(16)}\r\n`;
   if (chunk.length > largestCopiedBody) return [sizeLine, plainView(chunk), "\r\n"];
@@ -2476,7 +2613,7 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
         isAscii: true,
         persistent: true,
         resent: false,
-        cut: false,
+        incomplete: false,
       };
   }
   const incoming = begun ?? createIncoming(piece);
@@ -2536,7 +2673,7 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
         isAscii: false,
         persistent,
         resent: false,
-        cut: false,
+        incomplete: false,
       };
     }
   }
@@ -2719,16 +2856,13 @@ function fieldLines({ buffer, byteOffset, byteLength }: Uint8Array): FieldLines 
   return { text: `\n${Buffer.from(buffer, byteOffset, byteLength).toString("latin1")}`, isAscii: false };
 }
 
-/** The value of the first field line of that name, read as UTF-8; `undefined` if it is absent or empty. */
+/** The value of the first field line of that name, in any case, read as UTF-8; `undefined` if it is absent or empty. */
 function fieldValue(lines: FieldLines, name: string): string | undefined {
-  const { text, isAscii } = lines;
-  const at = isAscii ? text.indexOf(`\n${name}:`) : -1; // as it is nearly always spelled
-  if (at >= 0) return text.slice(at + name.length + 2, text.indexOf("\r", at)).trim() || undefined;
   const value = fieldBytes(lines, name);
-  return value === undefined ? undefined : decode(toBytes(value));
+  return lines.isAscii || value === undefined ? value : decode(toBytes(value));
 }
 
-/** The same in any case, a character for a byte. */
+/** The same, a character for a byte. */
 function fieldBytes({ text }: FieldLines, name: string): string | undefined {
   const at = text.toLowerCase().indexOf(`\n${name.toLowerCase()}:`);
   return at < 0 ? undefined : valueAt(text, at + name.length + 2) || undefined;

@@ -23,14 +23,14 @@ async function serves(program: string): Promise<void> {
 }
 
 test("an environment that holds only the address of the Runtime API is enough", () =>
-  serves(surrounded("overwrite", "env", 'exec env -i AWS_LAMBDA_RUNTIME_API="$AWS_LAMBDA_RUNTIME_API" "$1"')));
+  serves(surrounded("echo-or-throw", "env", 'exec env -i AWS_LAMBDA_RUNTIME_API="$AWS_LAMBDA_RUNTIME_API" "$1"')));
 
 test("a home directory that does not exist is none that is needed", () =>
-  serves(surrounded("overwrite", "home", 'HOME=/nonexistent exec "$1"')));
+  serves(surrounded("echo-or-throw", "home", 'HOME=/nonexistent exec "$1"')));
 
 for (const closed of ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"]) {
   test(`a function is served with standard descriptors closed: ${closed}`, () =>
-    serves(surrounded("overwrite", closed.replaceAll(/\W/g, ""), `exec "$1" ${closed}`)));
+    serves(surrounded("echo-or-throw", closed.replaceAll(/\W/g, ""), `exec "$1" ${closed}`)));
 }
 
 const canRemount = spawnSync("unshare", ["-m", "mount", "-o", "remount,ro,bind", "/"]).status === 0;
@@ -41,7 +41,7 @@ test(
   () =>
     serves(
       surrounded(
-        "overwrite",
+        "echo-or-throw",
         "readonly",
         `exec unshare -m sh -c 'mount -o remount,ro,bind / && ! touch /tmp && exec "$0"' "$1"`,
       ),

@@ -90,22 +90,3 @@ for (const way of ways.slice(1)) {
     await sandbox.stop();
   });
 }
-
-for (const [what, how] of [
-  ["String.prototype.replaceAll", "throw"],
-  ["encodeURIComponent", "reply"],
-  ["TextEncoder.prototype.encode", "reply"],
-  ["TextEncoder.prototype.encode", "promise"],
-  ["Uint8Array.prototype.set", "stream"],
-] as const) {
-  for (const loops of how === "stream" ? ["1"] : ["1", "2"]) {
-    test(`a handler that overwrites ${what}, without which what it answers with (${how}) cannot be sent, ends the process with a message (${loops} loops)`, async () => {
-      await using sandbox = await Sandbox.start("unsendable", { AWS_LAMBDA_MAX_CONCURRENCY: loops });
-      const next = await sandbox.api.request("GET", "/invocation/next");
-      await next.send(event({ id: "1", body: `${how} ${what}` }));
-      const { status, stderr } = await sandbox.exited;
-      assert.equal(status, 1);
-      assert.ok(stderr.includes(`${what} was overwritten`), stderr);
-    });
-  }
-}

@@ -40,6 +40,30 @@ test("onShutdown goes on to its end if the Runtime API refuses to be asked meanw
   assert.match(stderr, /^\S+\t\tFATAL\tGET \/invocation\/next was answered 403 "over"\n$/);
 });
 
+test("an invocation that is in flight on SIGTERM is answered, then onShutdown is called, and no other event is begun", async () => {
+  await using sandbox = await register("sync");
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  await next.send(event({ id: "1", body: '{"wait":40}' }));
+  await Bun.sleep(10);
+  sandbox.process.kill("SIGTERM");
+  const reply = await sandbox.api.request("POST", "/invocation/1/response");
+  assert.equal(sandbox.process.exitCode, null);
+  await reply.send(accepted);
+  assert.deepEqual(await sandbox.exited, { status: 0, stdout: "onShutdown\n", stderr: "" });
+  assert.equal(sandbox.api.unexpected, 0);
+});
+
+test("an invocation that is not done soon after SIGTERM is logged with its id, and onShutdown is called all the same", async () => {
+  await using sandbox = await register("sync");
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  await next.send(event({ id: "1", body: '{"wait":10000}' }));
+  await Bun.sleep(10);
+  sandbox.process.kill("SIGTERM");
+  const { status, stdout, stderr } = await sandbox.exited;
+  assert.deepEqual([status, stdout], [0, "onShutdown\n"]);
+  assert.match(stderr, /^\S+\t1\tERROR\tthe sandbox ends before this invocation was answered\n$/);
+});
+
 test("onShutdown that throws is logged, and the process ends with 1", async () => {
   await using sandbox = await register("throws");
   await sandbox.api.request("GET", "/invocation/next");

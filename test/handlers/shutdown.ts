@@ -11,7 +11,10 @@ const ways: Record<string, () => void | Promise<void>> = {
 };
 
 run(
-  json((event) => event),
+  json(async (event: { wait?: number }) => {
+    if (event?.wait) await Bun.sleep(event.wait);
+    return event;
+  }),
   {
     onShutdown() {
       writeSync(1, "onShutdown\n");

@@ -102,6 +102,14 @@ const streams: Record<string, (argument: number) => unknown> = {
       }, 50);
       yield* large(100);
     })(),
+  "never waits": (count) =>
+    (async function* () {
+      let timers = 0;
+      const timer = setInterval(() => timers++, 1);
+      for (let row = 0; row < count; row++) yield `${"x".repeat(200)}\n`;
+      clearInterval(timer);
+      yield `${timers} timers`;
+    })(),
   "not a stream": () => ({ body: "text" }),
 };
 
