@@ -60,12 +60,14 @@ async function main(): Promise<void> {
     const known = new Set<number>();
     const encoded: string[] = [];
     let id = "";
+    let starts: number[] = [];
     for (const [name, trainings] of Object.entries(tables)) {
       const touched = new Set<number>();
       for (const training of trainings) {
         const executable = build(training.source ?? "test/bench/usual.ts", architecture);
         const bytes = readFileSync(executable);
         id = buildId(bytes);
+        starts = loaded(bytes).map(({ address }) => Math.floor(address / pageSize));
         const subject = {
           command: [...emulator, executable] as unknown as Subject["command"],
           environment: { ...services.environment, _HANDLER: training.handler ?? "" },
@@ -77,8 +79,8 @@ async function main(): Promise<void> {
       }
       const pages = [...touched.difference(known)].sort((a, b) => a - b);
       for (const page of pages) known.add(page);
-      const table = encode(pages);
-      progress(`${architecture}, ${name}: ${pages.length} pages, ${runsOf(pages, gap).length} runs, ${table.length} B`);
+      const table = encode(pages, starts);
+      progress(`${architecture}, ${name}: ${pages.length} pages, ${table.length} characters`);
       encoded.push(`      ${name}: \`
 ${table.replaceAll(/.{1,110}/g, "        $&\n")}      \`,\n`);
     }
@@ -146,6 +148,10 @@ function segments(executable: Buffer): Segment[] {
   });
 }
 
+function loaded(executable: Buffer): Segment[] {
+  return segments(executable).filter(({ type }) => type === 1); // PT_LOAD
+}
+
 function buildId(executable: Buffer): string {
   const { offset, size } = segments(executable).find(({ type }) => type === 4)!; // PT_NOTE
   const notes = executable.toString("hex", offset, offset + size);
@@ -156,8 +162,7 @@ function buildId(executable: Buffer): string {
 function inMemory(executable: Buffer, touched: number[]): number[] {
   const trailer = executable.lastIndexOf("\n---- Bun! ----\n") - 32;
   const bundle = trailer - Number(executable.readBigUInt64LE(trailer));
-  const loaded = segments(executable).filter(({ type }) => type === 1); // PT_LOAD
-  return loaded.flatMap(({ offset, address, size }) => {
+  return loaded(executable).flatMap(({ offset, address, size }) => {
     const [first, end] = [Math.floor(offset / pageSize), Math.min(offset + size, bundle) / pageSize];
     const pages = touched.filter((page) => page >= first && page < end);
     return pages.map((page) => page - first + Math.floor(address / pageSize));
@@ -167,11 +172,12 @@ function inMemory(executable: Buffer, touched: number[]): number[] {
 /** Pages that lie at most so many apart are asked for as one run: a call takes longer than to read a few pages more. */
 const gap = 5;
 
-/** @see rangesOf in build.sh */
-function encode(pages: number[]): string {
+/** @param starts the first page of each segment: no run goes over from one to the next. @see rangesOf in build.sh */
+function encode(pages: number[], starts: number[]): string {
+  const ofSegments = Map.groupBy(pages, (page) => starts.findLast((start) => start <= page)).values();
   const bytes: number[] = [];
   let page = 0;
-  for (const { first, last } of runsOf(pages, gap)) {
+  for (const { first, last } of ofSegments.flatMap((pages) => runsOf(pages, gap))) {
     let skipped = first - page;
     for (; skipped > 255; skipped -= 255) bytes.push(255, 0);
     for (let start = first; start <= last; start += 32, skipped = 0)
