@@ -78,7 +78,7 @@ for (const [name, errorType, message, isReport] of [
   ["throws at once", "RangeError", "at once", true],
   ["throws after", "RangeError", "after", false],
   ["throws after its end", "RangeError", "after its end", false],
-  ["type too late", "Error", "the content type cannot be set any more: the reply has begun", false],
+  ["type too late", "Error", "setContentType was called after the reply had begun", false],
   ["never ends", "Runtime.NeverSettled", /^the handler can never settle/, false],
 ] as const) {
   test(`a handler made by streamifyResponse that ${name} fails, and the next event is served`, async () => {
@@ -93,6 +93,16 @@ for (const [name, errorType, message, isReport] of [
     assert.equal(logEvents(stderr).filter(({ message }) => message.startsWith(errorType)).length, 1, stderr);
   });
 }
+
+test("a handler made by streamifyResponse sees that its reply is cut, and what it throws then is logged", async () => {
+  await using sandbox = await start("streamed");
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  next.connection.resetAfter = 5_000;
+  await next.send(event({ id: "1", body: '"throws when it is cut"' }));
+  const { stderr } = await sandbox.stop();
+  const messages = logEvents(stderr).map(({ requestId, message }) => `${requestId} ${message.split("\n")[0]}`);
+  assert.ok(messages.includes("1 RangeError: it was cut"), stderr);
+});
 
 test("a handler made by streamifyResponse prints its stream locally", async () => {
   const { stdout, stderr } = await runLocally("ported", ['"ends later"'], { env: { _HANDLER: "streamed" } });
