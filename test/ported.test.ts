@@ -150,9 +150,9 @@ test("a context is printed with its values, in the log and locally, and a copy o
   const headers = { "Lambda-Runtime-Aws-Tenant-Id": "tenant" };
   const copy = JSON.parse((await sandbox.invoke({ id: "request", body: "1", headers })).body.toString());
   assert.deepEqual([copy.awsRequestId, copy.tenantId], ["request", "tenant"]);
-  const { stdout } = await sandbox.stop();
-  const { stderr } = await runLocally("ported", ["1"], { env: { _HANDLER: "prints" } });
-  for (const text of [stdout, copy.printed, stderr]) {
+  const inLambda = await sandbox.stop();
+  const locally = await runLocally("ported", ["1"], { env: { _HANDLER: "prints" } });
+  for (const text of [inLambda.stdout + inLambda.stderr, copy.printed, locally.stderr]) {
     assert.match(text, /awsRequestId: "[\w-]+"/);
     assert.doesNotMatch(text, /\[Getter\]/);
   }
@@ -236,8 +236,8 @@ test("what a listener logs has the request id of its own invocation, where sever
     const request = await sandbox.api.anyRequest();
     await request.send(request.method === "GET" ? gone : accepted);
   }
-  const { stdout } = await sandbox.exited;
-  const lines = stdout
+  const { stdout, stderr } = await sandbox.exited;
+  const lines = (stdout + stderr)
     .trimEnd()
     .split("\n")
     .map((line) => JSON.parse(line));
