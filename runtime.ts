@@ -733,7 +733,7 @@ function jsonHeader<Value>(headers: Uint8Array, name: string): Value | undefined
   }
 }
 
-/** What is thrown after the answer would be taken for an error of the next invocation, so it is logged. */
+/** After the answer the error is logged: if it were thrown, the next invocation would fail with it. */
 function refuseCallback(invocation: Invocation | undefined): void {
   const error = new Error("this runtime has no callbacks: return the result (or a promise of it), or throw the error");
   if (!invocation || invocation.state === "running") throw error;
@@ -742,16 +742,16 @@ function refuseCallback(invocation: Invocation | undefined): void {
 
 function callbackError(): Error {
   const what =
-    "the handler has three parameters and returned undefined, so it waits for a callback; there are none here";
+    "the handler has three parameters and returned undefined: it waits for a callback, and this runtime has none";
   const remedy = "return the result or a promise of it, or wrap the handler: json(promisify(handler)), from node:util";
-  return runtimeError("Runtime.CallbackHandlerDeprecated", `${what}: ${remedy}`);
+  return runtimeError("Runtime.CallbackHandlerDeprecated", `${what}; ${remedy}`);
 }
 
 // ── awslambda: the global of the official Node.js runtime, and its variable ─────────────────────────────────────────
 
 defineGlobal("awslambda", () => ({ streamifyResponse, HttpResponseStream, InvokeStore: createInvokeStore() }));
 
-// Its absence is taken for "not in Lambda", and it cannot be configured.
+// Packages take its absence for "not in Lambda", and a function's configuration cannot have it.
 if (env.AWS_LAMBDA_RUNTIME_API) env.AWS_EXECUTION_ENV ??= "AWS_Lambda_provided.al2023";
 
 /** Defines a global that costs nothing until it is first read. */
@@ -788,7 +788,7 @@ const HttpResponseStream = {
   },
 };
 
-/** Calls a handler that writes to a stream. The reply begins with what it writes first; what fails before that is an error. */
+/** Calls a handler that writes to a stream. The reply begins with its first chunk: an earlier failure is an ordinary error. */
 async function callStreaming(handler: Function, event: unknown, context: Context): Promise<Streamed> {
   const { PassThrough } = getBuiltinModule("node:stream");
   const stream = new PassThrough();
@@ -797,7 +797,7 @@ async function callStreaming(handler: Function, event: unknown, context: Context
   let hasBegun = false;
   const response: ResponseStream = Object.assign(stream, {
     setContentType(type: string) {
-      if (hasBegun) throw new Error("the content type cannot be set any more: the reply has begun");
+      if (hasBegun) throw new Error("setContentType was called after the reply had begun");
       contentType = type;
     },
     write(chunk: unknown, encoding?: BufferEncoding, done?: () => void) {
@@ -815,56 +815,55 @@ async function callStreaming(handler: Function, event: unknown, context: Context
     try {
       if (response.prelude) yield response.prelude;
       for (; !next.done; next = await chunks.next()) yield next.value;
-      await handled;
     } finally {
       stream.destroy();
+      await handled;
     }
   }
   return { ...(contentType && { contentType }), body: body() };
 }
 
-/** What `@aws/lambda-invoke-store` takes for the store of the official runtime: a context of each invocation. */
+/** The store that `@aws/lambda-invoke-store` looks for. It keeps values for each invocation. */
 function createInvokeStore() {
-  type Stored = Record<string | symbol, unknown>;
-  const prefix = "_AWS_LAMBDA_";
-  const contexts = new WeakMap<Invocation, Stored>();
-  let outside: Stored | undefined; // what was set while no invocation is in flight
-  let nested: import("node:async_hooks").AsyncLocalStorage<Stored> | undefined; // for run, which tests call
+  type Values = Record<string | symbol, unknown>;
+  const stored = new WeakMap<Invocation, Values>();
+  let outside: Values | undefined; // what was set while no invocation was in flight
+  let nested: import("node:async_hooks").AsyncLocalStorage<Values> | undefined;
+  const keyOf = (name: string) => Symbol.for(`_AWS_LAMBDA_${name}`);
+  const get = (key: string | symbol) => getContext()?.[key];
 
-  function getContext(): Stored | undefined {
+  function getContext(): Values | undefined {
     const invocation = current();
-    const context = nested?.getStore() ?? (invocation ? contexts.get(invocation) : outside);
-    if (context || !invocation) return context;
-    const created: Stored = {
-      [Symbol.for(`${prefix}REQUEST_ID`)]: invocation.id,
-      [Symbol.for(`${prefix}X_RAY_TRACE_ID`)]: fieldValue(invocation.fields, "Lambda-Runtime-Trace-Id"),
-      [Symbol.for(`${prefix}TENANT_ID`)]: fieldValue(invocation.fields, "Lambda-Runtime-Aws-Tenant-Id"),
+    const values = nested?.getStore() ?? (invocation ? stored.get(invocation) : outside);
+    if (values || !invocation) return values;
+    const created: Values = {
+      [keyOf("REQUEST_ID")]: invocation.id,
+      [keyOf("X_RAY_TRACE_ID")]: fieldValue(invocation.fields, "Lambda-Runtime-Trace-Id"),
+      [keyOf("TENANT_ID")]: fieldValue(invocation.fields, "Lambda-Runtime-Aws-Tenant-Id"),
     };
-    contexts.set(invocation, created);
+    stored.set(invocation, created);
     return created;
   }
 
-  const get = (key: string | symbol) => getContext()?.[key];
-  const ownGet = (name: string) => () => get(Symbol.for(prefix + name));
   return {
     getContext,
     get,
     hasContext: () => getContext() !== undefined,
     set(key: string | symbol, value: unknown) {
-      if (typeof key === "symbol" && Symbol.keyFor(key)?.startsWith(prefix))
-        throw new Error(`InvokeStore.set: ${String(key)} cannot be set`);
+      const isProtected = typeof key === "symbol" && Symbol.keyFor(key)?.startsWith("_AWS_LAMBDA_");
+      if (isProtected) throw new Error(`InvokeStore.set: ${String(key)} cannot be set`);
       (getContext() ?? (outside ??= {}))[key] = value;
     },
-    run(context: Stored, callback: () => unknown) {
+    run(values: Values, callback: () => unknown) {
       nested ??= new (getBuiltinModule("node:async_hooks").AsyncLocalStorage)();
-      return nested.run(context, callback);
+      return nested.run(values, callback);
     },
-    getRequestId: () => ownGet("REQUEST_ID")() ?? "-",
-    getXRayTraceId: ownGet("X_RAY_TRACE_ID"),
-    getTenantId: ownGet("TENANT_ID"),
-    getTraceparent: ownGet("TRACEPARENT"),
-    getTracestate: ownGet("TRACESTATE"),
-    getBaggage: ownGet("BAGGAGE"),
+    getRequestId: () => get(keyOf("REQUEST_ID")) ?? "-",
+    getXRayTraceId: () => get(keyOf("X_RAY_TRACE_ID")),
+    getTenantId: () => get(keyOf("TENANT_ID")),
+    getTraceparent: () => get(keyOf("TRACEPARENT")),
+    getTracestate: () => get(keyOf("TRACESTATE")),
+    getBaggage: () => get(keyOf("BAGGAGE")),
   };
 }
 

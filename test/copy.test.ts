@@ -146,11 +146,15 @@ test("the copy type-checks with a library of 2022 and the types of Node.js 20", 
   assert.equal(status, 0, stdout);
 });
 
-test("the version stands in the second line, and is that of the code and of package.json", () => {
+test("the version stands in the second line, and is that of the code and of package.json; linters pass over the file", () => {
   const [, line = "", ...lines] = readFileSync(join(root, "runtime.ts"), "utf8").split("\n");
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   assert.ok(line.startsWith(` * bunstrap ${version}: `), line);
   assert.ok(lines.includes(`const version = "${version}";`));
+  const code = lines.findIndex((line) => line.startsWith("const "));
+  const head = lines.slice(0, code).join("\n");
+  for (const linter of ["\n/* eslint-disable ", "\n/* biome-ignore-all lint format assist: "])
+    assert.ok(head.includes(linter));
 });
 
 test("a handler that is wrong is refused, so the settings above are really those that were checked", () => {

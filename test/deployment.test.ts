@@ -143,13 +143,32 @@ export class Function {
 }
 `,
   );
-  writeFileSync(join(directory, "cdk/app.ts"), blockOf("typescript"));
+  writeFileSync(join(directory, "cdk/app.ts"), blockOf("typescript", "new Function"));
   const { status, stdout, stderr } = sh("bun cdk/app.ts");
   assert.equal(status, 0, stderr);
   const { functionName, runtime, handler, architecture, code, memorySize, timeout, environment, ...unknown } =
     JSON.parse(stdout);
   assertDeploys({ name: functionName, runtime, handler, architectures: [architecture], zip: code, environment });
   assert.deepEqual([typeof memorySize, typeof timeout, unknown], ["number", "number", {}]);
+});
+
+test("sam build and CDK's bundling: the recipes put the executable where they are asked to", () => {
+  writeFileSync(join(directory, "Makefile"), blockOf("make"));
+  const standIns = `import { execSync } from "node:child_process";
+const DockerImage = { fromRegistry() {} };
+const Code = { fromAsset: (_path: string, { bundling }: any) => bundling.local.tryBundle("bundled") };
+`;
+  writeFileSync(join(directory, "bundling.ts"), `${standIns}${blockOf("typescript", "tryBundle")}`);
+  for (const [output, command] of [
+    ["made", "make build-Hello ARTIFACTS_DIR=made"],
+    ["bundled", "bun bundling.ts"],
+  ] as const) {
+    mkdirSync(join(directory, output));
+    const { status, stderr } = sh(command);
+    assert.equal(status, 0, stderr);
+    const machine = readFileSync(join(directory, output, "bootstrap")).readUInt16LE(18);
+    assert.equal(architectureOfMachine[machine], "arm64");
+  }
 });
 
 /** Reads one flat block of HCL: strings, lists of strings, numbers, and calls of functions, which stay as they are. */

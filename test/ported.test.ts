@@ -78,7 +78,7 @@ for (const [name, errorType, message, isReport] of [
   ["throws at once", "RangeError", "at once", true],
   ["throws after", "RangeError", "after", false],
   ["throws after its end", "RangeError", "after its end", false],
-  ["type too late", "Error", "the content type cannot be set any more: the reply has begun", false],
+  ["type too late", "Error", "setContentType was called after the reply had begun", false],
   ["never ends", "Runtime.NeverSettled", /^the handler can never settle/, false],
 ] as const) {
   test(`a handler made by streamifyResponse that ${name} fails, and the next event is served`, async () => {
@@ -93,6 +93,16 @@ for (const [name, errorType, message, isReport] of [
     assert.equal(logEvents(stderr).filter(({ message }) => message.startsWith(errorType)).length, 1, stderr);
   });
 }
+
+test("a handler made by streamifyResponse sees that its reply is cut, and what it throws then is logged", async () => {
+  await using sandbox = await start("streamed");
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  next.connection.resetAfter = 5_000;
+  await next.send(event({ id: "1", body: '"throws when it is cut"' }));
+  const { stderr } = await sandbox.stop();
+  const messages = logEvents(stderr).map(({ requestId, message }) => `${requestId} ${message.split("\n")[0]}`);
+  assert.ok(messages.includes("1 RangeError: it was cut"), stderr);
+});
 
 test("a handler made by streamifyResponse prints its stream locally", async () => {
   const { stdout, stderr } = await runLocally("ported", ['"ends later"'], { env: { _HANDLER: "streamed" } });
@@ -140,9 +150,9 @@ test("a context is printed with its values, in the log and locally, and a copy o
   const headers = { "Lambda-Runtime-Aws-Tenant-Id": "tenant" };
   const copy = JSON.parse((await sandbox.invoke({ id: "request", body: "1", headers })).body.toString());
   assert.deepEqual([copy.awsRequestId, copy.tenantId], ["request", "tenant"]);
-  const { stdout } = await sandbox.stop();
-  const { stderr } = await runLocally("ported", ["1"], { env: { _HANDLER: "prints" } });
-  for (const text of [stdout, copy.printed, stderr]) {
+  const inLambda = await sandbox.stop();
+  const locally = await runLocally("ported", ["1"], { env: { _HANDLER: "prints" } });
+  for (const text of [inLambda.stdout + inLambda.stderr, copy.printed, locally.stderr]) {
     assert.match(text, /awsRequestId: "[\w-]+"/);
     assert.doesNotMatch(text, /\[Getter\]/);
   }
@@ -226,8 +236,8 @@ test("what a listener logs has the request id of its own invocation, where sever
     const request = await sandbox.api.anyRequest();
     await request.send(request.method === "GET" ? gone : accepted);
   }
-  const { stdout } = await sandbox.exited;
-  const lines = stdout
+  const { stdout, stderr } = await sandbox.exited;
+  const lines = (stdout + stderr)
     .trimEnd()
     .split("\n")
     .map((line) => JSON.parse(line));

@@ -1,5 +1,6 @@
 import { http, json, listen, run, type WebEnv } from "../../runtime.ts";
 import type { Callback, Context, Handler } from "aws-lambda";
+import { once } from "node:events";
 import type { RequestListener } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -81,6 +82,13 @@ const streaming: Record<string, (stream: awslambda.HttpResponseStream, context: 
         }, 20),
       ),
     ),
+  async "throws when it is cut"(stream) {
+    const closed = once(stream, "close");
+    const timer = setInterval(() => stream.write("x".repeat(1_000)), 1);
+    await closed;
+    clearInterval(timer);
+    throw new RangeError("it was cut");
+  },
   async "never ends"(stream) {
     stream.write("text");
   },
