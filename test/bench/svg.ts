@@ -88,7 +88,7 @@ function text(kind: string, x: number, y: number, content: string): string {
 
 function wrap(note: string): string[] {
   const lines = [""];
-  for (const word of note.split(" ")) {
+  for (const word of note.split(/\s/)) {
     if (lines.at(-1)!.length + word.length < noteLength) lines.push(`${lines.pop()} ${word}`.trimStart());
     else lines.push(word);
   }
