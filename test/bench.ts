@@ -3,7 +3,7 @@
  *
  *     npm run bench [-- --help]
  *
- * - the floor: a few lines that open a socket and send back what they are sent, built by the same Bun with the same flags
+ * - the floor: a few lines that open a socket and send back what they are sent, built by the same Bun in the same way
  * - bunstrap: the echo handlers
  * - a fetch loop: what one would write without a runtime, with the same handlers, the same Bun and the same flags
  * - the official client for Node.js, with Node.js
@@ -66,7 +66,7 @@ if (options.readme !== undefined) writeFileSync(options.readme, readme(reports))
 if (options.svg !== undefined) {
   const rows = tables.find(({ title }) => title === mainTitle)?.rows ?? [];
   const notes = [
-    "floor: a socket and a few lines that check nothing; fetch loop: fetch and no runtime; both are built as bunstrap is.",
+    "floor: a socket and a few lines that check nothing; fetch loop: fetch and no runtime; both by the same Bun.",
     `JSON echo of 200 B. ${origin(reports)}`,
   ];
   writeFileSync(options.svg, chart("Bootstraps of an AWS Lambda function: less is better", rows, notes));
