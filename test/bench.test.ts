@@ -16,7 +16,6 @@ const script = `
 
   const [source, ending] = process.argv.slice(-2);
   await using machine = new AsyncDisposableStack();
-  machine.use(setReadAhead(source, 64));
   const { directory } = machine.use(mountCompressed(source));
   machine.use(setReadAhead(directory, 64));
   const share = machine.use(CpuShare.ofMemory(128));
@@ -55,10 +54,10 @@ for (const ending of endings) {
   });
 }
 
-/** What a cold start changes: each disk's read-ahead, control groups, mounts, and loop devices. */
+/** What the script changes: a loop device and how much it reads ahead, a mount, and a control group. */
 function machineState() {
   const mounts = readFileSync("/proc/mounts", "utf8");
-  const disks = readdirSync("/sys/block");
+  const disks = readdirSync("/sys/block").filter((disk) => disk.startsWith("loop"));
   const groups = [...mounts.matchAll(/^\S+ (\S+) cgroup2? /gm)].flatMap(([, directory]) => readdirSync(directory!));
   return {
     readAhead: disks.map((disk) => `${disk} ${readFileSync(`/sys/block/${disk}/queue/read_ahead_kb`, "utf8").trim()}`),

@@ -3,7 +3,7 @@
  *
  *     npm run bench [-- --help]
  *
- * - the floor: a few lines that open a socket and send back what they are sent, built by the same Bun with the same flags
+ * - the floor: a few lines that open a socket and send back what they are sent, built by the same Bun in the same way
  * - bunstrap: the echo handlers
  * - a fetch loop: what one would write without a runtime, with the same handlers, the same Bun and the same flags
  * - the official client for Node.js, with Node.js
@@ -28,8 +28,8 @@ import { measureLoops } from "./bench/loops.ts";
 import { NodeClient } from "./bench/node-client.ts";
 import { groups, parseOptions, unpinned, type Options } from "./bench/options.ts";
 import { pinToOneCpu } from "./bench/process.ts";
-import { allTables, mainTitle, origins, readme, readReport, type Report } from "./bench/readme.ts";
-import { machine, progress } from "./bench/report.ts";
+import { allTables, mainTitle, origin, readme, readReport, type Report } from "./bench/readme.ts";
+import { progress, system } from "./bench/report.ts";
 import type { Guests } from "./bench/subjects.ts";
 import { chart } from "./bench/svg.ts";
 import { render, type Row, type Table } from "./bench/table.ts";
@@ -57,7 +57,7 @@ const options = parseOptions();
 const reports = options.from.length > 0 ? options.from.map(readReport) : [await measure(options)];
 const tables = allTables(reports);
 
-console.log(`${origins(reports).join("\n")} Nothing was measured on AWS.
+console.log(`${origin(reports)}
 
 ${tables.map(render).join("\n\n")}`);
 
@@ -66,9 +66,8 @@ if (options.readme !== undefined) writeFileSync(options.readme, readme(reports))
 if (options.svg !== undefined) {
   const rows = tables.find(({ title }) => title === mainTitle)?.rows ?? [];
   const notes = [
-    "JSON echo of 200 B: medians and quartiles. Nothing was measured on AWS.",
-    "floor: a socket and a few lines that check nothing; fetch loop: fetch and no runtime; both are built as bunstrap is.",
-    ...origins(reports),
+    "floor: a socket and a few lines that check nothing; fetch loop: fetch and no runtime; both by the same Bun.",
+    `JSON echo of 200 B. ${origin(reports)}`,
   ];
   writeFileSync(options.svg, chart("Bootstraps of an AWS Lambda function: less is better", rows, notes));
 }
@@ -86,10 +85,11 @@ async function measure({ runs, wanted, node, peers, silent }: Options): Promise<
   }
   if (rows.length > 0) tables.unshift({ title: mainTitle, rows });
   return {
-    machine: machine(cpu),
-    versions: [`Bun ${Bun.version}`, ...(guests.node ? [guests.node.versions] : [])].join(", "),
+    machine: system(),
+    versions: [`Bun ${Bun.version}`, ...(guests.node ? [guests.node.versions] : [])],
     date: new Date().toISOString().slice(0, 10),
     runs,
+    isPinned: cpu !== undefined,
     tables,
   };
 }

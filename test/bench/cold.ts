@@ -1,6 +1,6 @@
 /**
- * How a function starts in a new sandbox: nothing of its executable is in the page cache. Until its first request it has
- * all of the CPU, and from there on the share that comes with its memory.
+ * How a function starts in a new sandbox: nothing of its executable is in the page cache. Until its first request it
+ * has all of the CPU, and from there on the share that comes with its memory.
  */
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";

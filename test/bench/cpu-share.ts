@@ -4,13 +4,17 @@ import { join } from "node:path";
 import type { Subject } from "./process.ts";
 import { retry, undoAtExit } from "./undo.ts";
 
-/** The memory that comes with one whole CPU, in MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html */
+/**
+ * The memory that comes with one whole CPU, in MB.
+ *
+ * @see https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+ */
 const wholeCpu = 1769;
 
 /** In µs: how often the quota is given out. */
 const period = 20_000;
 
-/** A control group with the quota of a function with so much memory. It is removed with this process, however that ends. */
+/** A control group with the quota of a function with so much memory. It is removed when this process ends. */
 export class CpuShare implements Disposable {
   private readonly created: Disposable;
 

@@ -1,7 +1,7 @@
 /** The events that are sent. */
 import { PreparedEvent } from "./service.ts";
 
-/** An event of exactly so many bytes of JSON, from 30 on: up to 1,000 one object with a string, above an array of orders. */
+/** An event of exactly so many bytes of JSON, from 30 on: up to 1,000 an object with a string, above orders. */
 export function jsonEvent(bytes: number, headers: Record<string, string> = {}): PreparedEvent {
   return new PreparedEvent(
     bytes <= 1_000 ? JSON.stringify({ text: "a".repeat(bytes - 11) }) : makeOrders(bytes),

@@ -1,6 +1,6 @@
 /**
- * The floor: what no bootstrap can do without. It opens a socket, asks for an event, and sends it back, in as few lines as
- * can be. It checks nothing, and takes for granted that an event comes in one piece, so it serves small ones only.
+ * The floor: what no bootstrap can do without. It opens a socket, asks for an event, and sends it back, in as few lines
+ * as can be. It checks nothing, and takes for granted that an event comes in one piece, so it serves small ones only.
  */
 export {};
 
@@ -14,7 +14,8 @@ function answer(message: string): string {
   if (message.startsWith("HTTP/1.1 202")) return next;
   const id = message.indexOf("Lambda-Runtime-Aws-Request-Id: ") + 31;
   const body = message.slice(message.indexOf("\r\n\r\n") + 4);
-  return `POST ${invocation}${message.slice(id, message.indexOf("\r", id))}/response${host}Content-Length: ${body.length}\r\n\r\n${body}`;
+  const target = `${invocation}${message.slice(id, message.indexOf("\r", id))}/response`;
+  return `POST ${target}${host}Content-Length: ${body.length}\r\n\r\n${body}`;
 }
 
 Bun.connect({

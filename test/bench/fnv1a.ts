@@ -1,4 +1,4 @@
-/** A handler that does nothing but compute, byte by byte: FNV-1a of 32 bits, http://www.isthe.com/chongo/tech/comp/fnv/ */
+/** A handler that only computes, byte by byte: FNV-1a of 32 bits, http://www.isthe.com/chongo/tech/comp/fnv/ */
 import { run } from "../../runtime.ts";
 
 run((_headers, body) => {

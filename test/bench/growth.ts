@@ -28,7 +28,7 @@ async function growth(what: string, subjects: Subjects, runs: number): Promise<R
     const figures: Figures = {};
     for (const [name, values] of Object.entries(times)) {
       figures[`${name}, µs`] = values;
-      figures[`${name}, µs a kB`] = [(median(values) / bytes) * 1000];
+      figures[`${name}, µs per kB`] = [(median(values) / bytes) * 1000];
       if (name === "bunstrap")
         figures["each kB more, µs"] = smaller ? [((time - smaller.time) / (bytes - smaller.bytes)) * 1000] : [];
     }

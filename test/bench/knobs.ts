@@ -1,4 +1,4 @@
-/** What can only be set in the function's environment: what it saves a function that waits, and costs one that computes. */
+/** What can only be set in the environment: what it saves a function that waits, and costs one that computes. */
 import { jsonEvent } from "./events.ts";
 import { measureFirst } from "./measure.ts";
 import { mapValues, pick, progress } from "./report.ts";

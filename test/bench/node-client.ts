@@ -60,7 +60,7 @@ export class NodeClient {
     return { command: [this.node, join(this.client, "index.mjs")], environment };
   }
 
-  /** In bytes: Node.js, the client and the handlers, which is what `provided.al2023` would need, as they are and as a zip. */
+  /** In bytes: Node.js, the client and the handlers, what `provided.al2023` would need, as they are and as a zip. */
   size(): { unpacked: number; zip: number } {
     const directory = mkdtempSync(join(workspace, "node-client-"));
     const client = ["index.mjs", "rapid-client.node"].map((file) => join(this.client, file));

@@ -7,7 +7,7 @@ import { ownNames } from "./subjects.ts";
 
 /** The groups of rows, in the order in which they are measured. */
 export const groups = {
-  cold: "a start with nothing in the page cache, and the first two events with the CPU share of 128 MB; needs root",
+  cold: "a start with nothing in the page cache, and two events with the CPU share of 128 MB; takes root",
   anywhere: "exec to the first request, on any CPU",
   start: "exec to the first request, and to the first response",
   first: "CPU time of the first 100, 1,000 and 10,000 invocations; the first 200 with the CPU share of 128 MB",
@@ -33,14 +33,15 @@ const drawn: Group[] = ["cold", "start", "first", "memory"];
 const usage = `Usage: npm run bench [-- OPTION …]
 
   --runs N               how many times each subject is measured; 40 unless given
-  --only GROUP           one group of rows alone; can be given several times. All are measured unless given, but for ${extra.join(", ")}:
+  --only GROUP           one group of rows alone; can be given several times. All but ${extra.join(", ")}
+                         are measured unless given:
 ${groupNames.map((group) => `                         ${group.padEnd(8)}  ${groups[group]}`).join("\n")}
   --node                 measures the official client for Node.js, too, which is installed from npm, into
                          node_modules/.cache, and compiled
-  --peer NAME='COMMAND'  another bootstrap to measure: a client of the Lambda Runtime API that echoes the JSON that it is
-                         sent. The command is split at white space, and started without a shell; if its first word is
-                         a path, a copy of that file is started. Can be given several times.
-  --start NAME='COMMAND' the same for a bootstrap that does something else: only its start is measured, up to its request
+  --peer NAME='COMMAND'  another bootstrap to measure: a client of the Lambda Runtime API that echoes the JSON that
+                         it is sent. The command is split at white space, and started without a shell; if its first
+                         word is a path, a copy of that file is started. Can be given several times.
+  --start NAME='COMMAND' the same for a bootstrap that does something else: only its start is measured
   --json FILE            writes every single measurement
   --from FILE            takes what --json has written instead of measuring; can be given several times
   --svg FILE             draws the cold start, the start, the first 1,000 invocations and memory

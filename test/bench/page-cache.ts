@@ -66,7 +66,7 @@ export function dropPageCache(): void {
   for (const library of libraries) readFileSync(library);
 }
 
-/** Sets how many kB the disk that a file is on reads ahead, until this is disposed. @throws Error where that cannot be */
+/** Sets how many kB a file's disk reads ahead, until this is disposed. @throws Error where that cannot be */
 export function setReadAhead(file: string, kilobytes: number): Disposable {
   const disk = diskOf(file);
   const lock = openSync(readAheadOf(disk), "r+");

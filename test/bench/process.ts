@@ -131,7 +131,7 @@ export class Bootstrap implements AsyncDisposable {
     this.replyLength = Buffer.byteLength(reply);
   }
 
-  /** Sends so many events, and returns the CPU time that the process has used from exec to each of these replies, in ms. */
+  /** Sends so many events, and returns the CPU time of the process from exec to each of these replies, in ms. */
   async cpuToReplies(event: PreparedEvent, count: number, replies: number[]): Promise<number[]> {
     const times: number[] = [];
     const onReplied = (reply: number) => void (replies.includes(reply) && times.push(cpuTime(this.pid)));

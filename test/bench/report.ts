@@ -10,8 +10,8 @@ export type Figures = Samples<number>;
 export type Samples<Sample> = Record<string, Sample[]>;
 
 /**
- * Measures each subject once a round, in turn, so that a slow moment of the machine slows all, and in the opposite order
- * every other round, so that none always follows the same one.
+ * Measures each subject once a round, in turn, so that a slow moment of the machine slows all, and in the opposite
+ * order every other round, so that none always follows the same one.
  */
 export async function inTurn<Sample>(
   rounds: number,
@@ -54,7 +54,7 @@ export function median(values: number[] = []): number {
   return quantile(values, 0.5);
 }
 
-/** The median, and the quartiles behind it if they differ; nothing if there is nothing. Three digits count, unless told. */
+/** The median, and the quartiles if they differ; nothing if there is nothing. Three digits count, unless told. */
 export function spread(values: number[] = [], digits?: number): string {
   if (values.length === 0 || values.some(Number.isNaN)) return "";
   const [low, middle, high] = [0.25, 0.5, 0.75].map((q) => quantile(values, q)) as [number, number, number];

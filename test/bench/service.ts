@@ -16,7 +16,7 @@ export class PreparedEvent {
     const deadline = String(Date.now() + 3_600_000);
     const usual = { "Content-Type": "application/json", "Lambda-Runtime-Deadline-Ms": deadline };
     const parts = { id: PreparedEvent.id, body, headers: { ...headers, ...usual } };
-    this.bytes = body.length < 100_000 ? event(parts) : chunkedEvent(parts); // a large one in one chunk, as the service sends it
+    this.bytes = body.length < 100_000 ? event(parts) : chunkedEvent(parts); // a large one in one chunk, as on Lambda
     this.digits = this.bytes.indexOf(PreparedEvent.id) + PreparedEvent.id.length - PreparedEvent.countedDigits;
   }
 

@@ -10,7 +10,7 @@ export interface Mount extends Disposable {
   directory: string;
 }
 
-/** Mounts a compressed copy of a directory, until this is disposed. @throws Error where the machine does not allow that */
+/** Mounts a compressed copy of a directory, until this is disposed. @throws Error where that cannot be */
 export function mountCompressed(source: string): Mount {
   if (!Bun.which("mksquashfs")) throw new Error("there is no mksquashfs");
   const work = mkdtempSync(join(workspace, "squashfs-"));

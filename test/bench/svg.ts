@@ -1,4 +1,4 @@
-/** The chart: bars of the medians, with lines from one quartile to the other, as an SVG for light and for dark pages. */
+/** The chart: bars of the medians, with lines from one quartile to the other, as an SVG for light and dark pages. */
 import { median, quantile } from "./report.ts";
 import type { Row } from "./table.ts";
 
@@ -54,7 +54,8 @@ export function chart(title: string, rows: Row[], notes: string[]): string {
   below(4);
   for (const line of notes.flatMap(wrap)) lines.push(text("note", margin, below(16), line));
   const height = y + margin;
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">
+  const size = `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} role="img">
 <title>${escape(title)}</title>
 <style>${style}</style>
 <rect class="page" x="0.5" y="0.5" width="${width - 1}" height="${height - 1}" rx="6"/>
@@ -74,9 +75,10 @@ function bar(
   const [low, high] = [x + scale(quantile(values, 0.25)), x + scale(quantile(values, 0.75))].map((at) => at.toFixed(1));
   const length = scale(median(values));
   const middle = y + barHeight / 2;
+  const kind = name === "bunstrap" ? "bar own" : "bar";
   return [
     text("", margin, y + 12.5, name),
-    `<rect class="bar${name === "bunstrap" ? " own" : ""}" x="${x}" y="${y}" width="${length.toFixed(1)}" height="${barHeight}" rx="2"/>`,
+    `<rect class="${kind}" x="${x}" y="${y}" width="${length.toFixed(1)}" height="${barHeight}" rx="2"/>`,
     `<line class="quartiles" x1="${low}" y1="${middle}" x2="${high}" y2="${middle}"/>`,
     text("", Math.max(x + length, Number(high)) + 8, y + 12.5, show(median(values))),
   ];
@@ -88,7 +90,7 @@ function text(kind: string, x: number, y: number, content: string): string {
 
 function wrap(note: string): string[] {
   const lines = [""];
-  for (const word of note.split(" ")) {
+  for (const word of note.split(/\s/)) {
     if (lines.at(-1)!.length + word.length < noteLength) lines.push(`${lines.pop()} ${word}`.trimStart());
     else lines.push(word);
   }

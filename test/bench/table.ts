@@ -42,7 +42,8 @@ export function render({ title, rows, subjectsDown }: Table): string {
   }
   const compared = rows.some(({ against, target, missing }) => against || target !== undefined || missing);
   const lines = rows.map((row, line) => [row.what, ...figures[line]!, ...(compared ? comparison(row) : [])]);
-  return `${title}\n\n${markdownTable(["", ...subjects, ...(compared ? ["bunstrap against reference", "target"] : [])], lines)}`;
+  const head = ["", ...subjects, ...(compared ? ["bunstrap against reference", "target"] : [])];
+  return `${title}\n\n${markdownTable(head, lines)}`;
 }
 
 /** What bunstrap's figures are to those that they are held against, and whether that is good enough. */

@@ -1,4 +1,4 @@
-/** What a benchmark does to the machine, and undoes: at the latest when this process ends, also by an error or a signal. */
+/** What a benchmark does to the machine, and undoes: at the latest when it ends, also by an error or a signal. */
 const pending = new Set<() => void>();
 
 process.prependListener("exit", () => [...pending].toReversed().forEach(run));

@@ -1,4 +1,4 @@
-/** Echoes JSON as test/handlers/json-echo.ts does; asked for the yardstick, answers how long the bare JSON work takes. */
+/** Echoes JSON as test/handlers/json-echo.ts does; asked for the yardstick, answers how long JSON alone takes. */
 import { header, json, run } from "../../runtime.ts";
 
 const echo = json((event) => event);
