@@ -12,13 +12,8 @@ async function ask(handler: string, body: string, env: Record<string, string> = 
   return [sandbox, next.connection];
 }
 
-/** Waits until the connection has brought so many bytes of a request that is not all there. */
-async function receives(connection: Connection, bytes: number): Promise<void> {
-  while (connection.received.length < bytes) await Bun.sleep(1);
-}
-
 for (const [kind, handler, body, expected] of [
-  ["a reply", "wait", "50", "null"],
+  ["a reply", "wait", "500", "null"],
   ["a streamed reply", "stream", '["slow",2]', "1\n2\n"],
 ] as const) {
   for (const loops of [1, 2]) {
@@ -76,7 +71,7 @@ async function stop(sandbox: Sandbox, other?: ReceivedRequest) {
 test("a stream that waits for its second chunk is cancelled when its connection is reset, and the next as it opens", async () => {
   const [sandbox, connection] = await ask("stream", '["slow",1000]', { AWS_LAMBDA_MAX_CONCURRENCY: "2" });
   await using _ = sandbox;
-  await receives(connection, 1);
+  await connection.receives(1);
   sandbox.api.resetNextConnections(1);
   connection.reset();
   const { stdout, stderr } = await sandbox.api.request("GET", "/invocation/next").then((other) => stop(sandbox, other));
@@ -87,8 +82,8 @@ test("a stream that waits for its second chunk is cancelled when its connection 
 /** Has a reply of 20 MB answered while nobody reads it. */
 async function answeredEarly(): Promise<[Sandbox, Connection]> {
   const [sandbox, connection] = await ask("size", "20000000");
+  await connection.receives(1);
   connection.pause();
-  await Bun.sleep(50);
   await connection.send(accepted);
   await Bun.sleep(50);
   return [sandbox, connection];
@@ -122,8 +117,8 @@ for (const how of ["end", "reset"] as const) {
 test("a large reply that is answered 2xx with Connection: close is sent to its end, and the next event is asked for over a new connection", async () => {
   const [sandbox, connection] = await ask("size", "20000000");
   await using _ = sandbox;
+  await connection.receives(1);
   connection.pause();
-  await Bun.sleep(50);
   await connection.send("HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
   await Bun.sleep(50);
   connection.resume();
@@ -199,8 +194,8 @@ test("an answer that came while the process was frozen, or another loop's handle
   async function notTaken(): Promise<void> {
     const [sandbox, connection] = await ask("size", "20000000");
     await using _ = sandbox;
+    await connection.receives(1);
     connection.pause();
-    await Bun.sleep(50);
     await connection.send(accepted);
     const { stderr } = await sandbox.stop();
     assert.match(

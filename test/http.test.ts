@@ -12,7 +12,7 @@ import {
   response,
   RuntimeApi,
 } from "./runtime-api.ts";
-import { Sandbox } from "./sandbox.ts";
+import { Sandbox, version } from "./sandbox.ts";
 
 const everyByte = Uint8Array.from({ length: 256 }, (_, byte) => byte);
 const sixMegabytes = new Uint8Array(6 * 1024 * 1024).map((_, index) => (index * 31) >> 3);
@@ -47,7 +47,7 @@ test("a request is one GET with Host and User-Agent, and nothing that was not as
   const next = await sandbox.api.request("GET", "/invocation/next");
   assert.equal(
     next.raw.toString(),
-    `GET ${basePath}/invocation/next HTTP/1.1\r\nHost: ${sandbox.api.address}\r\nUser-Agent: bunstrap/0.2.0\r\n\r\n`,
+    `GET ${basePath}/invocation/next HTTP/1.1\r\nHost: ${sandbox.api.address}\r\nUser-Agent: bunstrap/${version}\r\n\r\n`,
   );
 });
 
@@ -56,7 +56,7 @@ test("a reply is one POST with a Content-Length, and goes over the same connecti
   const reply = await sandbox.invoke({ id: "1", body: "abc" });
   assert.equal(
     reply.raw.toString(),
-    `POST ${basePath}/invocation/1/response HTTP/1.1\r\nHost: ${sandbox.api.address}\r\nUser-Agent: bunstrap/0.2.0\r\n` +
+    `POST ${basePath}/invocation/1/response HTTP/1.1\r\nHost: ${sandbox.api.address}\r\nUser-Agent: bunstrap/${version}\r\n` +
       "Content-Type: application/json\r\nContent-Length: 3\r\n\r\nabc",
   );
   await sandbox.invoke();

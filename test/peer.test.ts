@@ -21,7 +21,7 @@ for (const [how, method] of Object.entries(breaks) as ["closed" | "reset", "end"
   test(`a connection that is ${how} with the event is replaced, and the reply delivered once`, async () => {
     await using sandbox = await Sandbox.start("wait");
     const next = await sandbox.api.request("GET", "/invocation/next");
-    await next.send(event({ id: "1", body: "100" }));
+    await next.send(event({ id: "1", body: "500" }));
     await Bun.sleep(30);
     next.connection[method]();
     const reply = await sandbox.api.request("POST", "/invocation/1/response");
@@ -86,7 +86,7 @@ test("a connection that is reset in the middle of a large reply is replaced, and
 test("a connection that is reset as soon as it opens is replaced", async () => {
   await using sandbox = await Sandbox.start("wait");
   const next = await sandbox.api.request("GET", "/invocation/next");
-  await next.send(event({ id: "1", body: "50" }));
+  await next.send(event({ id: "1", body: "500" }));
   await Bun.sleep(10);
   next.connection.reset();
   sandbox.api.resetNextConnections(1);
@@ -99,7 +99,7 @@ test("a connection that is reset as soon as it opens is replaced", async () => {
 test("bytes that come while nothing was asked end their connection, and the next request goes over a new one", async () => {
   await using sandbox = await Sandbox.start("wait");
   const next = await sandbox.api.request("GET", "/invocation/next");
-  await next.send(event({ id: "1", body: "100" }), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  await next.send(event({ id: "1", body: "500" }), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
   await next.connection.closed;
   const reply = await sandbox.api.request("POST", "/invocation/1/response");
   assert.notEqual(reply.connection, next.connection);
@@ -131,9 +131,9 @@ test("a server that accepts a reply and never answers it ends the process after 
 test("an answer that the end of the connection ends, before all of a reply is sent, cuts the reply, and the next event is asked for", async () => {
   await using sandbox = await Sandbox.start("size");
   const next = await sandbox.api.request("GET", "/invocation/next");
-  next.connection.pause();
   await next.send(event({ id: "1", body: "20000000" }));
-  await Bun.sleep(200);
+  await next.connection.receives(1);
+  next.connection.pause();
   await next.send("HTTP/1.0 202 Accepted\r\n\r\n");
   next.connection.end();
   const { stderr } = await sandbox.stop();
@@ -152,7 +152,7 @@ test("an answer that the end of the connection ends, before all of a reply is se
 test("a server that is gone after a connection broke ends the process with its host and port", async () => {
   await using sandbox = await Sandbox.start("wait");
   const next = await sandbox.api.request("GET", "/invocation/next");
-  await next.send(event({ id: "1", body: "100" }));
+  await next.send(event({ id: "1", body: "500" }));
   sandbox.api.stopListening();
   next.connection.reset();
   const { status, stderr } = await sandbox.exited;

@@ -73,6 +73,12 @@ export class Connection {
     }
   }
 
+  /** Waits until the connection has brought so many bytes, or this text, of a request that is not all there. */
+  async receives(what: number | string): Promise<void> {
+    const isThere = () => (typeof what === "number" ? this.received.length >= what : this.received.includes(what));
+    for (; !isThere(); await sleep(1)) assert.ok(!this.socket.destroyed, `the connection has ended without ${what}`);
+  }
+
   /** Closes in order: what was sent arrives, and then the end. What is received after that is answered by a RST. */
   end(): void {
     this.socket.end();
