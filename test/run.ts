@@ -118,7 +118,7 @@ const failed = sum(totals.map((total) => total.failed));
 const skipped = totals.flatMap((total) => total.skipped);
 print(`in ${seconds(started)}`);
 if (skipped.length > 0)
-  print(`${skipped.length} skipped, since this machine lacks what they need:\n${skipped.join("\n")}`);
+  print(`${skipped.length} skipped, for want of something that .ci/run installs:\n${skipped.join("\n")}`);
 if (!isLong && chosen.length === 0) print("not run: memory.test.ts, and most random cases: npm run test:long");
 print(`${sum(totals.map((total) => total.passed))} passed, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);
