@@ -12,6 +12,16 @@ async function ask(handler: string, body: string, env: Record<string, string> = 
   return [sandbox, next.connection];
 }
 
+/** The same, and reads no more than the beginning of the answer. */
+async function begin(handler: string, body: string): Promise<[Sandbox, Connection]> {
+  const sandbox = await Sandbox.start(handler);
+  const next = await sandbox.api.request("GET", "/invocation/next");
+  next.connection.pauseAfter = 1;
+  await next.send(event({ id: "1", body }));
+  await next.connection.receives(1);
+  return [sandbox, next.connection];
+}
+
 for (const [kind, handler, body, expected] of [
   ["a reply", "wait", "500", "null"],
   ["a streamed reply", "stream", '["slow",2]', "1\n2\n"],
@@ -81,9 +91,7 @@ test("a stream that waits for its second chunk is cancelled when its connection 
 
 /** Has a reply of 20 MB answered while nobody reads it. */
 async function answeredEarly(): Promise<[Sandbox, Connection]> {
-  const [sandbox, connection] = await ask("size", "20000000");
-  await connection.receives(1);
-  connection.pause();
+  const [sandbox, connection] = await begin("size", "20000000");
   await connection.send(accepted);
   await Bun.sleep(50);
   return [sandbox, connection];
@@ -115,10 +123,8 @@ for (const how of ["end", "reset"] as const) {
 }
 
 test("a large reply that is answered 2xx with Connection: close is sent to its end, and the next event is asked for over a new connection", async () => {
-  const [sandbox, connection] = await ask("size", "20000000");
+  const [sandbox, connection] = await begin("size", "20000000");
   await using _ = sandbox;
-  await connection.receives(1);
-  connection.pause();
   await connection.send("HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
   await Bun.sleep(50);
   connection.resume();
@@ -134,11 +140,10 @@ const vanished =
 for (const how of ["transferred", "shrunk"]) {
   for (const way of ["a reply", "a promised reply", "a first chunk", "a later chunk"]) {
     test(`memory that is ${how} while it is sent as ${way} cuts the reply, which is logged, and the next is served over a new connection`, async () => {
-      const [sandbox, connection] = await ask("vanishes", `${how}, ${way}`);
+      const [sandbox, connection] = await begin("vanishes", `${how}, ${way}`);
       await using _ = sandbox;
       if (way === "a first chunk") return assert.ok(await isCopied(sandbox, connection));
-      connection.pause();
-      await Bun.sleep(200);
+      await Bun.sleep(300);
       const received = connection.discard();
       connection.resume();
       await connection.closed;
@@ -150,10 +155,9 @@ for (const how of ["transferred", "shrunk"]) {
     });
 
     test(`memory that is ${how} while it is sent as ${way} cuts the reply though its connection is reset`, async () => {
-      const [sandbox, connection] = await ask("vanishes", `${how}, ${way}`);
+      const [sandbox, connection] = await begin("vanishes", `${how}, ${way}`);
       await using _ = sandbox;
-      connection.pause();
-      await Bun.sleep(200);
+      await Bun.sleep(300);
       connection.reset();
       if (way === "a first chunk") return assert.ok(await isCopied(sandbox, connection));
       assert.equal((await sandbox.invoke({ id: "2", body: "" })).body.toString(), "served");
@@ -166,8 +170,7 @@ for (const how of ["transferred", "shrunk"]) {
 
 /** A first chunk may have to be sent again, so it is the runtime's own. */
 async function isCopied(sandbox: Sandbox, connection: Connection): Promise<boolean> {
-  connection.pause();
-  await Bun.sleep(200);
+  await Bun.sleep(300);
   connection.resume();
   const reply = await sandbox.api.request("POST", "/invocation/1/response");
   await reply.send(accepted);
@@ -192,10 +195,8 @@ test("an answer that came while the process was frozen, or another loop's handle
 
   /** The time-out itself, so that it is not waited for twice. */
   async function notTaken(): Promise<void> {
-    const [sandbox, connection] = await ask("size", "20000000");
+    const [sandbox, connection] = await begin("size", "20000000");
     await using _ = sandbox;
-    await connection.receives(1);
-    connection.pause();
     await connection.send(accepted);
     const { stderr } = await sandbox.stop();
     assert.match(

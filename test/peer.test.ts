@@ -131,9 +131,9 @@ test("a server that accepts a reply and never answers it ends the process after 
 test("an answer that the end of the connection ends, before all of a reply is sent, cuts the reply, and the next event is asked for", async () => {
   await using sandbox = await Sandbox.start("size");
   const next = await sandbox.api.request("GET", "/invocation/next");
+  next.connection.pauseAfter = 1;
   await next.send(event({ id: "1", body: "20000000" }));
   await next.connection.receives(1);
-  next.connection.pause();
   await next.send("HTTP/1.0 202 Accepted\r\n\r\n");
   next.connection.end();
   const { stderr } = await sandbox.stop();

@@ -3,7 +3,7 @@
  *
  *     npm test                  all files but memory, with few random cases
  *     npm test -- web stream    test/web.test.ts and test/stream.test.ts
- *     npm run test:long         those with very many cases, each of them: some 10 minutes
+ *     npm run test:long         those with very many cases, all of them: some 4 minutes
  *
  * A file's output comes when the file ends, without the tests that passed. `npx bun test test/web.test.ts` shows all
  * of it as it comes. The last line is the total.
