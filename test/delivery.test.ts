@@ -341,7 +341,7 @@ function wayOf(number: number): Way {
 }
 
 for (const loops of [1, 16]) {
-  test(`over ${invocations} invocations with random faults and ${loops} loops, each is answered once, or there is a message why not`, async () => {
+  test(`each of ${invocations} invocations with random faults is answered once, or a message says why not (${loops} loops)`, async () => {
     const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
     console.log(`SEED=${seed}`);
     const random = randomFrom(seed);

@@ -27,7 +27,7 @@ for (const [kind, handler, body, expected] of [
   ["a streamed reply", "stream", '["slow",2]', "1\n2\n"],
 ] as const) {
   for (const loops of [1, 2]) {
-    test(`${kind} is delivered though its connection is reset while it is made, and the next as it opens (${loops} loops)`, async () => {
+    test(`${kind} is delivered after two resets: while it is made, and as the next connection opens (${loops} loops)`, async () => {
       await using sandbox = await Sandbox.start(handler, { AWS_LAMBDA_MAX_CONCURRENCY: String(loops) });
       const [next, other] = await asked(sandbox, loops);
       await next.send(event({ id: "1", body }));
@@ -51,7 +51,7 @@ for (const [kind, handler, body] of [
   ["an error", "errors", '"Error"'],
 ] as const) {
   for (const loops of [1, 2]) {
-    test(`${kind} whose connection is reset, and the next as it opens, ends its loop with a message (${loops} loops)`, async () => {
+    test(`${kind} ends its loop with a message if its connection and the next are reset (${loops} loops)`, async () => {
       await using sandbox = await Sandbox.start(handler, { AWS_LAMBDA_MAX_CONCURRENCY: String(loops) });
       const [next, other] = await asked(sandbox, loops);
       next.connection.resetAfter = 1;
@@ -78,7 +78,7 @@ async function stop(sandbox: Sandbox, other?: ReceivedRequest) {
   return sandbox.exited;
 }
 
-test("a stream that waits for its second chunk is cancelled when its connection is reset, and the next as it opens", async () => {
+test("a stream that waits for its second chunk is cancelled when its connection and the next are reset", async () => {
   const [sandbox, connection] = await ask("stream", '["slow",1000]', { AWS_LAMBDA_MAX_CONCURRENCY: "2" });
   await using _ = sandbox;
   await connection.receives(1);
@@ -109,7 +109,7 @@ test("a large reply that is answered 2xx before it is all sent is sent to its en
 });
 
 for (const how of ["end", "reset"] as const) {
-  test(`a large reply that is answered 2xx before it is all sent is logged as cut if the connection then breaks (${how})`, async () => {
+  test(`a large reply that is answered 2xx too early is logged as cut if the connection then breaks (${how})`, async () => {
     const [sandbox, connection] = await answeredEarly();
     await using _ = sandbox;
     connection[how]();
@@ -122,7 +122,7 @@ for (const how of ["end", "reset"] as const) {
   });
 }
 
-test("a large reply that is answered 2xx with Connection: close is sent to its end, and the next event is asked for over a new connection", async () => {
+test("a large reply that is answered 2xx with Connection: close is sent to its end, and the connection replaced", async () => {
   const [sandbox, connection] = await begin("size", "20000000");
   await using _ = sandbox;
   await connection.send("HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
@@ -139,7 +139,7 @@ const vanished =
 
 for (const how of ["transferred", "shrunk"]) {
   for (const way of ["a reply", "a promised reply", "a first chunk", "a later chunk"]) {
-    test(`memory that is ${how} while it is sent as ${way} cuts the reply, which is logged, and the next is served over a new connection`, async () => {
+    test(`memory that is ${how} while it is sent as ${way} cuts the reply and its connection, and is logged`, async () => {
       const [sandbox, connection] = await begin("vanishes", `${how}, ${way}`);
       await using _ = sandbox;
       if (way === "a first chunk") return assert.ok(await isCopied(sandbox, connection));
@@ -178,7 +178,7 @@ async function isCopied(sandbox: Sandbox, connection: Connection): Promise<boole
   return stderr === "" && reply.body.length === 20_000_005 && reply.body.subarray(0, -5).every((byte) => byte === 0x78);
 }
 
-test("an answer that came while the process was frozen, or another loop's handler did not let go of it, for longer than the time-out counts; one whose reply is not taken does not", async () => {
+test("an answer counts that came while the process stood still; a reply that is not taken in time does not", async () => {
   const pause = 31_000;
 
   async function frozen(handler: string, body: string): Promise<void> {
@@ -267,7 +267,7 @@ for (const [kind, text] of [
   ["surrogates the wrong way round", "\udf0d\ud83c"],
   ["characters of all kinds", "aé€🌍\udf0d"],
 ] as const) {
-  test(`a string of ${kind} is sent as UTF-8 with its length, however long it is and however slowly it is read`, async () => {
+  test(`a string of ${kind} is sent as UTF-8 with its length, however long, and however slowly read`, async () => {
     await using sandbox = await Sandbox.start("repeat");
     for (const count of [1, 1_000, 16_383, 16_384, 21_845, 32_768, 65_536, 65_537, 1_000_000]) {
       const next = await sandbox.api.request("GET", "/invocation/next");

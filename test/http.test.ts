@@ -161,7 +161,7 @@ test("an event of HTTP/1.0 is served, and its connection is not used again", asy
   assert.equal(sandbox.api.connections.length, 2);
 });
 
-test("an event of HTTP/1.0 with a transfer coding is served, and its connection is not used again, though it is kept alive", async () => {
+test("HTTP/1.0 with a transfer coding is served, and its connection is used no more, even with keep-alive", async () => {
   await using sandbox = await Sandbox.start("echo");
   const fields = "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n";
   await echoes(sandbox, [head(fields).replace("1.1", "1.0") + "2\r\n{}\r\n0\r\n\r\n"], Buffer.from("{}"));
@@ -187,7 +187,7 @@ for (const [kind, fields] of [
   ["one field name", `${"a".repeat(65_000)}: b\r\n`],
   ["names that nearly frame it", filling("content-lengt: 1\r\ntransfer-encodin: x\r\nconnectio: close\r\n")],
 ] as const) {
-  test(`an event with 64 KiB of ${kind} in its header section is served over the same connection, whatever its framing`, async () => {
+  test(`64 KiB of ${kind} in the header section are served over the same connection, whatever the framing`, async () => {
     await using sandbox = await Sandbox.start("echo");
     for (const order of [`Content-Length: 2\r\n${fields}`, `${fields}Content-Length: 2\r\n`]) {
       const bytes = head(order) + "{}";
@@ -280,7 +280,7 @@ for (const [kind, cut] of [
     refuses(cut, /the connection was closed in the middle of a response/, true));
 }
 
-test("a body that the end of the connection delimits is not taken for whole when the connection is reset", async () => {
+test("a body that the connection's end delimits is not whole when the connection is reset", async () => {
   await using sandbox = await Sandbox.start("echo");
   const next = await sandbox.api.request("GET", "/invocation/next");
   await next.send(head(), "half a bo");
@@ -479,7 +479,7 @@ test("the memory of a body is never used again", async () => {
   }
 });
 
-test("a response that comes before the whole request was sent is taken, and the next request goes over a new connection", async () => {
+test("a response that comes before the request is sent counts, and the next request goes over a new connection", async () => {
   await using sandbox = await Sandbox.start("size");
   const next = await sandbox.api.request("GET", "/invocation/next");
   next.connection.pause();

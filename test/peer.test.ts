@@ -10,7 +10,7 @@ const event1 = event({ id: "1", body: "abc" });
 const breaks = { closed: "end", reset: "reset" } as const;
 
 for (const [how, method] of Object.entries(breaks) as ["closed" | "reset", "end" | "reset"][]) {
-  test(`a connection that is ${how} while the next event is waited for is replaced, and the event asked for again`, async () => {
+  test(`a connection that is ${how} while an event is awaited is replaced, and the event asked for again`, async () => {
     await using sandbox = await Sandbox.start("echo");
     (await sandbox.api.request("GET", "/invocation/next")).connection[method]();
     await sandbox.invoke({ id: "1" });
@@ -44,7 +44,7 @@ for (const [how, method] of Object.entries(breaks) as ["closed" | "reset", "end"
     assert.equal(stderr, "");
   });
 
-  test(`a connection that is ${how} in the middle of the answer to a reply ends the process with a message`, async () => {
+  test(`a connection that is ${how} within the answer to a reply ends the process with a message`, async () => {
     await using sandbox = await Sandbox.start("echo");
     const next = await sandbox.api.request("GET", "/invocation/next");
     await next.send(event1);
@@ -96,7 +96,7 @@ test("a connection that is reset as soon as it opens is replaced", async () => {
   assert.equal(sandbox.api.connections.length, 3);
 });
 
-test("bytes that come while nothing was asked end their connection, and the next request goes over a new one", async () => {
+test("bytes that nobody asked for end their connection, and the next request goes over a new one", async () => {
   await using sandbox = await Sandbox.start("wait");
   const next = await sandbox.api.request("GET", "/invocation/next");
   await next.send(event({ id: "1", body: "500" }), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
@@ -108,7 +108,7 @@ test("bytes that come while nothing was asked end their connection, and the next
   assert.equal(stderr, "");
 });
 
-test("a server that accepts a reply and never answers it ends the process after 30 s, also if it was sent a second time", async () => {
+test("a server that never answers a reply ends the process after 30 s, also if the reply was sent twice", async () => {
   async function acceptAndBeSilent(times: number): Promise<void> {
     await using sandbox = await Sandbox.start("echo");
     const next = await sandbox.api.request("GET", "/invocation/next");
@@ -128,7 +128,7 @@ test("a server that accepts a reply and never answers it ends the process after 
   await Promise.all([acceptAndBeSilent(1), acceptAndBeSilent(2)]);
 });
 
-test("an answer that the end of the connection ends, before all of a reply is sent, cuts the reply, and the next event is asked for", async () => {
+test("an answer that ends its connection before a reply is all sent cuts the reply, and the next event is asked for", async () => {
   await using sandbox = await Sandbox.start("size");
   const next = await sandbox.api.request("GET", "/invocation/next");
   next.connection.pauseAfter = 1;

@@ -666,7 +666,7 @@ for (const mode of ["buffered", "streaming"]) {
 }
 
 for (const handler of ["json", "promised", "raw"]) {
-  test(`a Response that a handler of another kind returns is an error that says what to do (${handler})`, async () => {
+  test(`a Response from a handler of another kind is an error that says what to do (${handler})`, async () => {
     await using sandbox = await Sandbox.start("web-answers", { _HANDLER: handler });
     for (const body of ["0", "1"]) {
       const report = await sandbox.invoke({ body, expect: "error" });
