@@ -14,7 +14,7 @@ function fuzz(...args: string[]): { status: number | null; output: string } {
   return { status, output: stdout + stderr };
 }
 
-test(`over ${cases} responses and mutations of them the parser gives the same for the same bytes, whatever the fragments`, () => {
+test(`${cases} responses and mutations of them are parsed alike, whatever their fragments`, () => {
   const { status, output } = fuzz("--cases", String(cases));
   console.log(output); // the seed
   assert.equal(status, 0, output);

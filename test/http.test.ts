@@ -12,7 +12,7 @@ import {
   response,
   RuntimeApi,
 } from "./runtime-api.ts";
-import { Sandbox } from "./sandbox.ts";
+import { Sandbox, version } from "./sandbox.ts";
 
 const everyByte = Uint8Array.from({ length: 256 }, (_, byte) => byte);
 const sixMegabytes = new Uint8Array(6 * 1024 * 1024).map((_, index) => (index * 31) >> 3);
@@ -47,7 +47,7 @@ test("a request is one GET with Host and User-Agent, and nothing that was not as
   const next = await sandbox.api.request("GET", "/invocation/next");
   assert.equal(
     next.raw.toString(),
-    `GET ${basePath}/invocation/next HTTP/1.1\r\nHost: ${sandbox.api.address}\r\nUser-Agent: bunstrap/0.2.0\r\n\r\n`,
+    `GET ${basePath}/invocation/next HTTP/1.1\r\nHost: ${sandbox.api.address}\r\nUser-Agent: bunstrap/${version}\r\n\r\n`,
   );
 });
 
@@ -56,7 +56,7 @@ test("a reply is one POST with a Content-Length, and goes over the same connecti
   const reply = await sandbox.invoke({ id: "1", body: "abc" });
   assert.equal(
     reply.raw.toString(),
-    `POST ${basePath}/invocation/1/response HTTP/1.1\r\nHost: ${sandbox.api.address}\r\nUser-Agent: bunstrap/0.2.0\r\n` +
+    `POST ${basePath}/invocation/1/response HTTP/1.1\r\nHost: ${sandbox.api.address}\r\nUser-Agent: bunstrap/${version}\r\n` +
       "Content-Type: application/json\r\nContent-Length: 3\r\n\r\nabc",
   );
   await sandbox.invoke();
@@ -161,7 +161,7 @@ test("an event of HTTP/1.0 is served, and its connection is not used again", asy
   assert.equal(sandbox.api.connections.length, 2);
 });
 
-test("an event of HTTP/1.0 with a transfer coding is served, and its connection is not used again, though it is kept alive", async () => {
+test("HTTP/1.0 with a transfer coding is served, and its connection is used no more, even with keep-alive", async () => {
   await using sandbox = await Sandbox.start("echo");
   const fields = "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n";
   await echoes(sandbox, [head(fields).replace("1.1", "1.0") + "2\r\n{}\r\n0\r\n\r\n"], Buffer.from("{}"));
@@ -187,7 +187,7 @@ for (const [kind, fields] of [
   ["one field name", `${"a".repeat(65_000)}: b\r\n`],
   ["names that nearly frame it", filling("content-lengt: 1\r\ntransfer-encodin: x\r\nconnectio: close\r\n")],
 ] as const) {
-  test(`an event with 64 KiB of ${kind} in its header section is served over the same connection, whatever its framing`, async () => {
+  test(`64 KiB of ${kind} in the header section are served over the same connection, whatever the framing`, async () => {
     await using sandbox = await Sandbox.start("echo");
     for (const order of [`Content-Length: 2\r\n${fields}`, `${fields}Content-Length: 2\r\n`]) {
       const bytes = head(order) + "{}";
@@ -280,7 +280,7 @@ for (const [kind, cut] of [
     refuses(cut, /the connection was closed in the middle of a response/, true));
 }
 
-test("a body that the end of the connection delimits is not taken for whole when the connection is reset", async () => {
+test("a body that the connection's end delimits is not whole when the connection is reset", async () => {
   await using sandbox = await Sandbox.start("echo");
   const next = await sandbox.api.request("GET", "/invocation/next");
   await next.send(head(), "half a bo");
@@ -479,7 +479,7 @@ test("the memory of a body is never used again", async () => {
   }
 });
 
-test("a response that comes before the whole request was sent is taken, and the next request goes over a new connection", async () => {
+test("a response that comes before the request is sent counts, and the next request goes over a new connection", async () => {
   await using sandbox = await Sandbox.start("size");
   const next = await sandbox.api.request("GET", "/invocation/next");
   next.connection.pause();

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { executable, root, runLocally, Sandbox, workspace } from "./sandbox.ts";
+import { executable, Output, root, runLocally, Sandbox, workspace } from "./sandbox.ts";
 
 const bun = join(root, "node_modules/.bin/bun");
 
@@ -183,20 +183,20 @@ for (const flag of ["--watch", "--hot"]) {
   test(`bun ${flag} serves the event again at every change, each reply in a line, also after an error`, async () => {
     const directory = project({ "handler.ts": greeting });
     await using watcher = watch(flag, directory);
-    const stdout = until(watcher.stdout);
-    const stderr = until(watcher.stderr);
+    const stdout = new Output(watcher.stdout);
+    const stderr = new Output(watcher.stderr);
     const change = (from: string, to: string) =>
       writeFileSync(
         join(directory, "handler.ts"),
         greeting.replaceAll("RUNTIME", join(root, "runtime.ts")).replace(from, to),
       );
-    await stdout('"Hello, Ada!"\n');
+    await stdout.until('"Hello, Ada!"\n');
     change("Hello", "Goodbye");
-    await stdout('"Goodbye, Ada!"\n');
+    await stdout.until('"Goodbye, Ada!"\n');
     change("return", "throw new RangeError(name); return");
-    await stderr('"errorType":"RangeError"');
+    await stderr.until('"errorType":"RangeError"');
     change("Hello", "Welcome");
-    await stdout('"Welcome, Ada!"\n');
+    await stdout.until('"Welcome, Ada!"\n');
     assert.equal(watcher.exitCode, null);
   });
 }
@@ -204,32 +204,15 @@ for (const flag of ["--watch", "--hot"]) {
 test("under bun --watch a handler is not called if its module fails behind run, and is once that is mended", async () => {
   const directory = project({ "handler.ts": `${greeting}\nthrow new RangeError("while it loads");` });
   await using watcher = watch("--watch", directory);
-  const stdout = until(watcher.stdout);
-  await until(watcher.stderr)('"errorMessage":"while it loads"');
+  const stdout = new Output(watcher.stdout);
+  await new Output(watcher.stderr).until('"errorMessage":"while it loads"');
   await Bun.sleep(200);
   writeFileSync(
     join(directory, "handler.ts"),
     greeting.replaceAll("RUNTIME", join(root, "runtime.ts")).replace("Hello", "Goodbye"),
   );
-  assert.equal(await stdout("Goodbye, Ada!"), '"');
+  assert.equal(await stdout.until("Goodbye, Ada!"), '"');
 });
-
-/** Reads on until a text has come, and returns what came before it. */
-function until(stream: ReadableStream<Uint8Array>): (text: string) => Promise<string> {
-  const decoder = new TextDecoder();
-  const reader = stream.getReader();
-  let read = "";
-  return async (text) => {
-    while (!read.includes(text)) {
-      const { done, value } = await reader.read();
-      if (done) throw new Error(`${JSON.stringify(text)} has not come, but ${JSON.stringify(read)}`);
-      read += decoder.decode(value, { stream: true });
-    }
-    const before = read.slice(0, read.indexOf(text));
-    read = read.slice(before.length + text.length);
-    return before;
-  };
-}
 
 test("an empty AWS_LAMBDA_RUNTIME_API counts as none", async () => {
   assert.equal((await runLocally("json-echo", ["1"], { env: { AWS_LAMBDA_RUNTIME_API: "" } })).stdout, "1");

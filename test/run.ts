@@ -2,8 +2,8 @@
  * Checks the format and the types, and runs the test files side by side, each in a `bun test` of its own:
  *
  *     npm test                  all files but memory, with few random cases
- *     npm test -- web stream    the files whose names have one of these words
- *     npm run test:long         those with very many cases, each of them: some 10 minutes
+ *     npm test -- web stream    test/web.test.ts and test/stream.test.ts
+ *     npm run test:long         those with very many cases, all of them: some 4 minutes
  *
  * A file's output comes when the file ends, without the tests that passed. `npx bun test test/web.test.ts` shows all
  * of it as it comes. The last line is the total.
@@ -19,19 +19,8 @@ const slow = ["faults", "peer", "build", "package", "locales", "delivery", "hand
 /** Files with as many cases as one likes. `npm test` runs few of them, and leaves memory out. */
 const long = ["delivery", "fuzz", "locales", "memory"];
 
-interface Job {
-  name: string;
-  command: string[];
-}
-
-interface Total {
-  passed: number;
-  failed: number;
-  skipped: string[];
-}
-
 const isLong = process.argv.includes("--long");
-const words = process.argv.slice(2).filter((word) => word !== "--long");
+const chosen = process.argv.slice(2).filter((name) => name !== "--long");
 const started = performance.now();
 const seconds = (since: number) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
 
@@ -42,23 +31,37 @@ function print(text: string): void {
   lastLine = performance.now();
 }
 
+interface Job {
+  name: string;
+  command: string[];
+}
+
 function jobs(): Job[] {
   const names = readdirSync(import.meta.dir).flatMap((file) => /^(.+)\.test\.ts$/.exec(file)?.[1] ?? []);
   const rank = (name: string) => (slow.includes(name) ? slow.indexOf(name) : slow.length);
-  const wanted = names
-    .filter((name) => (isLong ? long.includes(name) : name !== "memory" || words.length > 0))
-    .filter((name) => words.length === 0 || words.some((word) => name.includes(word)))
-    .toSorted((one, other) => rank(one) - rank(other));
+  const unknown = chosen.find((name) => !names.includes(name));
+  if (unknown !== undefined) {
+    console.error(`there is no test/${unknown}.test.ts`);
+    process.exit(1);
+  }
+  const usual = isLong ? long : names.filter((name) => name !== "memory");
+  const wanted = (chosen.length > 0 ? chosen : usual).toSorted((one, other) => rank(one) - rank(other));
   const files = wanted.map((name) => ({
     name: `${name}.test.ts`,
     command: [process.execPath, "test", join(import.meta.dir, `${name}.test.ts`)],
   }));
-  if (isLong || words.length > 0) return files;
+  if (isLong || chosen.length > 0) return files;
   const tool = (name: string, ...args: string[]) => ({
     name,
     command: [join(root, "node_modules/.bin", name), ...args],
   });
   return [tool("tsc"), ...files, tool("prettier", "--check", "--log-level", "warn", "*.ts", "test")];
+}
+
+interface Total {
+  passed: number;
+  failed: number;
+  skipped: string[];
 }
 
 /** Runs a job. One that is no file of tests counts as one test. */
@@ -115,7 +118,7 @@ const failed = sum(totals.map((total) => total.failed));
 const skipped = totals.flatMap((total) => total.skipped);
 print(`in ${seconds(started)}`);
 if (skipped.length > 0)
-  print(`${skipped.length} skipped, since this machine lacks what they need:\n${skipped.join("\n")}`);
-if (!isLong && words.length === 0) print("not run: memory.test.ts, and most random cases: npm run test:long");
+  print(`${skipped.length} skipped, for want of something that .ci/run installs:\n${skipped.join("\n")}`);
+if (!isLong && chosen.length === 0) print("not run: memory.test.ts, and most random cases: npm run test:long");
 print(`${sum(totals.map((total) => total.passed))} passed, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);

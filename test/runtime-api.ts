@@ -48,7 +48,12 @@ export class Connection {
   received: Buffer = Buffer.alloc(0);
   /** Resets the connection once so many bytes of a request were received. */
   resetAfter = Infinity;
+  /** Stops reading once so many bytes of a request were received. */
+  pauseAfter = Infinity;
   readonly closed: Promise<unknown>;
+  /** Memory that begins with what was received, and how much of a request is needed until it can be whole. */
+  private room = this.received;
+  private needed = 0;
 
   constructor(
     private readonly socket: Socket,
@@ -58,8 +63,10 @@ export class Connection {
     socket.on("error", () => {}); // the runtime may be gone, as tests have it
     this.closed = new Promise((resolve) => socket.once("close", resolve));
     socket.on("data", (piece: Buffer) => {
-      this.received = this.received.length === 0 ? piece : Buffer.concat([this.received, piece]);
+      this.append(piece);
       if (this.received.length >= this.resetAfter || this.socket.writableEnded) return this.reset();
+      if (this.received.length >= this.pauseAfter) this.pause();
+      if (this.received.length < this.needed) return;
       for (let request = this.takeRequest(); request; request = this.takeRequest()) onRequest(request);
     });
   }
@@ -71,6 +78,12 @@ export class Connection {
       if (this.socket.writable && !this.socket.write(piece))
         await Promise.race([once(this.socket, "drain"), this.closed]);
     }
+  }
+
+  /** Waits until the connection has brought so many bytes, or this text, of a request that is not all there. */
+  async receives(what: number | string): Promise<void> {
+    const isThere = () => (typeof what === "number" ? this.received.length >= what : this.received.includes(what));
+    for (; !isThere(); await sleep(1)) assert.ok(!this.socket.destroyed, `the connection has ended without ${what}`);
   }
 
   /** Closes in order: what was sent arrives, and then the end. What is received after that is answered by a RST. */
@@ -89,6 +102,7 @@ export class Connection {
   }
 
   resume(): void {
+    this.pauseAfter = Infinity;
     this.socket.resume();
   }
 
@@ -98,6 +112,17 @@ export class Connection {
     this.socket.removeAllListeners("data");
     this.socket.on("data", (piece: Buffer) => void (discarded.bytes += piece.length));
     return discarded;
+  }
+
+  private append(piece: Buffer): void {
+    const { length } = this.received;
+    if (length === 0) this.room = piece;
+    if (this.room.length < length + piece.length) {
+      this.room = Buffer.allocUnsafe(2 * (length + piece.length));
+      this.received.copy(this.room);
+    }
+    if (length > 0) piece.copy(this.room, length);
+    this.received = this.room.subarray(0, length + piece.length);
   }
 
   private takeRequest(): ReceivedRequest | undefined {
@@ -120,10 +145,12 @@ export class Connection {
       headers.get("transfer-encoding") === "chunked"
         ? dechunked(this.received.subarray(headEnd))
         : withLength(this.received.subarray(headEnd), Number(headers.get("content-length") ?? 0));
-    if (!payload) return undefined;
+    this.needed = typeof payload === "number" ? headEnd + payload : 0;
+    if (typeof payload === "number") return undefined;
     const { body, trailers, length } = payload;
     const raw = this.received.subarray(0, headEnd + length);
     this.received = this.received.subarray(headEnd + length);
+    this.room = this.room.subarray(headEnd + length);
     return { method, target, headers, body, trailers, raw, connection: this, send: this.send.bind(this) };
   }
 }
@@ -135,26 +162,27 @@ interface Payload {
   length: number;
 }
 
-function withLength(bytes: Buffer, length: number): Payload | undefined {
-  return bytes.length < length ? undefined : { body: bytes.subarray(0, length), trailers: "", length };
+/** Reads a body. If it is not all there, it returns how many bytes it needs at least. */
+function withLength(bytes: Buffer, length: number): Payload | number {
+  return bytes.length < length ? length : { body: bytes.subarray(0, length), trailers: "", length };
 }
 
-/** Reads a chunked body; `undefined` if it is not all there. */
-function dechunked(bytes: Buffer): Payload | undefined {
+/** Reads a chunked body in the same way. */
+function dechunked(bytes: Buffer): Payload | number {
   const chunks: Buffer[] = [];
   for (let at = 0; ;) {
     const lineEnd = bytes.indexOf("\r\n", at);
-    if (lineEnd < 0) return undefined;
+    if (lineEnd < 0) return bytes.length + 1;
     const sizeLine = bytes.subarray(at, lineEnd).toString("latin1");
     assert.match(sizeLine, /^[1-9a-f][\da-f]*$|^0$/, "chunk-size line");
     const size = parseInt(sizeLine, 16);
     at = lineEnd + 2;
     if (size === 0) {
       const end = bytes.subarray(at, at + 2).equals(Buffer.from("\r\n")) ? at : bytes.indexOf("\r\n\r\n", at) + 2;
-      if (end < at || bytes.length < end + 2) return undefined;
+      if (end < at || bytes.length < end + 2) return bytes.length + 1;
       return { body: Buffer.concat(chunks), trailers: bytes.subarray(at, end).toString("latin1"), length: end + 2 };
     }
-    if (bytes.length < at + size + 2) return undefined;
+    if (bytes.length < at + size + 2) return at + size + 2;
     chunks.push(bytes.subarray(at, at + size));
     assert.equal(bytes.subarray(at + size, at + size + 2).toString("latin1"), "\r\n", "the end of a chunk");
     at += size + 2;

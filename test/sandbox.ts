@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { accepted, event, gone, RuntimeApi, type EventParts, type ReceivedRequest } from "./runtime-api.ts";
 
 export const root = join(import.meta.dir, "..");
+export const { version }: { version: string } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 export const architecture = process.arch === "arm64" ? "arm64" : "x86_64";
 
 setDefaultTimeout(300_000); // ms, for the tests of the file that imports this
@@ -56,6 +57,40 @@ export function shareBun(project: string): void {
   symlinkSync(join(root, cached), join(project, cached));
 }
 
+/** What a process prints, as it comes. */
+export class Output {
+  readonly whole: Promise<string>;
+  private text = "";
+  private seen = 0;
+  private isOver = false;
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.whole = this.read(stream);
+  }
+
+  /** Waits until a text has come, behind those that were waited for before, and returns what came before it. */
+  async until(text: string): Promise<string> {
+    let at = this.text.indexOf(text, this.seen);
+    for (; at < 0; at = this.text.indexOf(text, this.seen)) {
+      assert.ok(
+        !this.isOver,
+        `${JSON.stringify(text)} has not come, but ${JSON.stringify(this.text.slice(this.seen))}`,
+      );
+      await Bun.sleep(1);
+    }
+    const before = this.text.slice(this.seen, at);
+    this.seen = at + text.length;
+    return before;
+  }
+
+  private async read(stream: ReadableStream<Uint8Array>): Promise<string> {
+    const decoder = new TextDecoder();
+    for await (const bytes of stream) this.text += decoder.decode(bytes, { stream: true });
+    this.isOver = true;
+    return this.text;
+  }
+}
+
 export interface Exit {
   status: number | null;
   stdout: string;
@@ -65,12 +100,16 @@ export interface Exit {
 /** A compiled handler that runs as Lambda runs it, with an emulator of its own. */
 export class Sandbox implements AsyncDisposable {
   readonly exited: Promise<Exit>;
+  readonly stdout: Output;
+  readonly stderr: Output;
 
   private constructor(
     readonly api: RuntimeApi,
     readonly process: Bun.Subprocess<"ignore", "pipe", "pipe">,
   ) {
-    this.exited = outcome(process);
+    this.stdout = new Output(process.stdout);
+    this.stderr = new Output(process.stderr);
+    this.exited = outcome(process, this.stdout, this.stderr);
   }
 
   /** @param name of a file in test/handlers, or the path of an executable */
@@ -132,10 +171,13 @@ function spawn(name: string, args: string[], env: Record<string, string>, stdin?
   }) as Bun.Subprocess<"ignore", "pipe", "pipe">;
 }
 
-async function outcome(child: Bun.Subprocess<"ignore", "pipe", "pipe">): Promise<Exit> {
-  const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  await child.exited;
-  return { status: child.exitCode, stdout, stderr };
+async function outcome(
+  child: Bun.Subprocess<"ignore", "pipe", "pipe">,
+  stdout = new Output(child.stdout),
+  stderr = new Output(child.stderr),
+): Promise<Exit> {
+  const [printed, logged] = await Promise.all([stdout.whole, stderr.whole, child.exited]);
+  return { status: child.exitCode, stdout: printed, stderr: logged };
 }
 
 export interface LogEvent {

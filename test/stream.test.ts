@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { accepted, answer, event, type ReceivedRequest } from "./runtime-api.ts";
-import { executable, logEvents, residentMemory, runLocally, Sandbox } from "./sandbox.ts";
+import { executable, logEvents, residentMemory, runLocally, Sandbox, version } from "./sandbox.ts";
 
 /** Starts a function and sends it the event that asks for a stream. */
 async function ask(...stream: [name: string, argument?: number]): Promise<Sandbox> {
@@ -29,7 +29,7 @@ test("a stream is a chunked POST with the streaming response mode, and the trail
   const reply = await sandbox.api.request("POST", "/invocation/1/response");
   assert.equal(
     reply.raw.toString(),
-    `POST /2018-06-01/runtime/invocation/1/response HTTP/1.1\r\nHost: ${sandbox.api.address}\r\nUser-Agent: bunstrap/0.2.0\r\n` +
+    `POST /2018-06-01/runtime/invocation/1/response HTTP/1.1\r\nHost: ${sandbox.api.address}\r\nUser-Agent: bunstrap/${version}\r\n` +
       "Content-Type: application/octet-stream\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n" +
       "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\nTransfer-Encoding: chunked\r\n\r\n" +
       "2\r\n1\n\r\n2\r\n2\n\r\n0\r\n\r\n",
@@ -57,13 +57,12 @@ for (const [name, argument, contentType, body] of [
 }
 
 test("each chunk is on the wire as soon as it is made", async () => {
-  await using sandbox = await ask("slow", 5);
-  await Bun.sleep(80);
-  const received = () => sandbox.api.connections[0]?.received.toString() ?? "";
-  assert.match(received(), /\r\n2\r\n1\n\r\n/);
-  assert.doesNotMatch(received(), /5\n/);
+  await using sandbox = await ask("slow", 30);
+  const [connection] = sandbox.api.connections;
+  await connection?.receives("\r\n2\r\n1\n\r\n");
+  assert.doesNotMatch(connection?.received.toString() ?? "", /30\n/);
   const reply = await sandbox.api.request("POST", "/invocation/1/response");
-  assert.equal(reply.body.toString(), "1\n2\n3\n4\n5\n");
+  assert.equal(reply.body.toString(), Array.from({ length: 30 }, (_, index) => `${index + 1}\n`).join(""));
 });
 
 for (const [name, argument, type] of [
@@ -142,7 +141,7 @@ test("what a stream fails with is logged even if the answer to it is no HTTP", a
 for (const method of ["end", "reset"] as const) {
   test(`a server that breaks the connection (${method}) in the middle of a stream cancels it, and the next invocation is served`, async () => {
     await using sandbox = await ask("slow", 1_000);
-    await Bun.sleep(150);
+    await sandbox.api.connections[0]?.receives("\r\n3\n");
     sandbox.api.connections[0]?.[method]();
     assert.equal((await sandbox.invoke({ id: "2", body: '["slow",2]' })).body.toString(), "1\n2\n");
     const { stderr } = await sandbox.stop();
@@ -156,7 +155,7 @@ for (const method of ["end", "reset"] as const) {
 
 test("a server that refuses a stream in the middle of it cancels it, and the next invocation is served", async () => {
   await using sandbox = await ask("slow", 1_000);
-  await Bun.sleep(150);
+  await sandbox.api.connections[0]?.receives("\r\n3\n");
   await sandbox.api.connections[0]?.send(answer(413, "too large"));
   assert.equal((await sandbox.invoke({ id: "2", body: '["slow",2]' })).body.toString(), "1\n2\n");
   const { stderr } = await sandbox.stop();
@@ -166,7 +165,7 @@ test("a server that refuses a stream in the middle of it cancels it, and the nex
 
 test("a stream that is answered before its end is logged as cut", async () => {
   await using sandbox = await ask("slow", 1_000);
-  await Bun.sleep(100);
+  await sandbox.api.connections[0]?.receives("\r\n3\n");
   await sandbox.api.connections[0]?.send(accepted);
   const stderr = await servesTheNext(sandbox);
   assert.match(stderr, /^\S+\t1\tERROR\tthe streamed reply was cut, since it was answered before its end\n$/);
@@ -174,10 +173,10 @@ test("a stream that is answered before its end is logged as cut", async () => {
 
 test("what a stream throws after it was refused is logged", async () => {
   await using sandbox = await ask("throws later", 1);
-  await Bun.sleep(50);
+  await sandbox.api.connections[0]?.receives("\r\n1\n");
   await sandbox.api.connections[0]?.send(answer(410));
   const next = await sandbox.api.request("GET", "/invocation/next");
-  await Bun.sleep(150);
+  await sandbox.stderr.until("RangeError: after it was refused");
   await next.send(answer(410));
   const { stderr } = await sandbox.exited;
   assert.match(
@@ -188,7 +187,7 @@ test("what a stream throws after it was refused is logged", async () => {
 
 test("a stream that was refused while it waited does not hide that the next handler can never settle", async () => {
   await using sandbox = await ask("throws later", 1);
-  await Bun.sleep(50);
+  await sandbox.api.connections[0]?.receives("\r\n1\n");
   await sandbox.api.connections[0]?.send(answer(410));
   const report = await sandbox.invoke({ id: "2", body: '["stuck",0]', expect: "error" });
   assert.equal(report.headers.get("lambda-runtime-function-error-type"), "Runtime.NeverSettled");
@@ -206,7 +205,7 @@ test("an error that escapes while the server does not read ends the stream with 
   await using sandbox = await ask("escapes while nobody reads");
   const [connection] = sandbox.api.connections;
   connection?.pause();
-  await Bun.sleep(300);
+  await sandbox.stderr.until("RangeError: from a timer");
   connection?.resume();
   const reply = await sandbox.api.request("POST", "/invocation/1/response");
   assert.equal(trailerOf(reply, "Lambda-Runtime-Function-Error-Type"), "Function.RangeError");
@@ -217,7 +216,7 @@ test("an error that escapes while the server does not read ends the stream with 
 
 test("a large first chunk that is sent again is what it was, though its buffer was used again", async () => {
   await using sandbox = await ask("one buffer");
-  await Bun.sleep(30);
+  await sandbox.api.connections[0]?.receives(1);
   sandbox.api.connections[0]?.reset();
   const reply = await sandbox.api.request("POST", "/invocation/1/response");
   assert.ok(reply.body.equals(Buffer.from("A".repeat(100_000) + "B".repeat(100_000))));
@@ -226,7 +225,7 @@ test("a large first chunk that is sent again is what it was, though its buffer w
 test("a small chunk that was made while the first is sent again is sent, though its memory was transferred meanwhile", async () => {
   await using sandbox = await ask("second chunk is transferred");
   const [first] = sandbox.api.connections;
-  while (first && first.received.length < 20_000_000) await Bun.sleep(5);
+  await first?.receives(20_000_000);
   first?.reset();
   while (!sandbox.api.connections[1]) await Bun.sleep(5);
   sandbox.api.connections[1].pause();
@@ -241,7 +240,7 @@ test("a small chunk that was made while the first is sent again is sent, though 
 
 test("a stream of which only the first chunk is made is sent again over a new connection", async () => {
   await using sandbox = await ask("slow", 2);
-  await Bun.sleep(45);
+  await sandbox.api.connections[0]?.receives("\r\n1\n");
   sandbox.api.connections[0]?.reset();
   const reply = await sandbox.api.request("POST", "/invocation/1/response");
   assert.equal(reply.body.toString(), "1\n2\n");

@@ -21,7 +21,7 @@ app.get("/events", (context) =>
   streamSSE(context, async (stream) => {
     for (let id = 1; id <= 3; id++) {
       await stream.writeSSE({ data: String(id) });
-      await stream.sleep(40);
+      await stream.sleep(150);
     }
   }),
 );

@@ -4,7 +4,7 @@ function events(): ReadableStream<Uint8Array> {
   let id = 0;
   return new ReadableStream({
     async pull(controller) {
-      await Bun.sleep(40);
+      await Bun.sleep(150);
       controller.enqueue(new TextEncoder().encode(`data: ${++id}\n\n`));
       if (id === 3) controller.close();
     },
