@@ -616,8 +616,8 @@ async function compile(build: Build): Promise<void> {
   const modules = bundledModules(bytes);
   if (arch === build.architectures[0]) {
     if (!needsLoader && !modules.some(({ text }) => text.includes("AWS_LAMBDA_RUNTIME_API"))) fail(noRuntime(entry));
-    warnOfNativeCode(inputs);
-    for (const { text } of modules) warnOfPaths(text);
+    const warnedOf = warnOfPackages(build, inputs);
+    for (const { text } of modules) warnOfPaths(text, warnedOf);
   }
   for (const module of modules) markAsync(module);
   if (build.languages.length > 0) keepLanguages(bytes, build.languages);
@@ -668,7 +668,19 @@ async function bunBuild({ entry, project, interrupted }: Build, args: string[]):
   if (interrupted.aborted) process.exit(interrupted.reason);
   if (status === 0) return;
   process.stderr.write(output.join(""));
-  fail(`bun build failed for ${entry}`);
+  fail(`bun build failed for ${entry}${hintOfMissing(output.join(""))}`);
+}
+
+/** What to do where packages import others that are not installed. */
+function hintOfMissing(output: string): string {
+  const external = new Set<string>();
+  const packages = new Set<string>();
+  for (const [, missing, place = ""] of output.matchAll(/Could not resolve: "([^"]+)".*\n +at (.*)/g)) {
+    const name = packageOf(place);
+    if (name) external.add(` --external ${missing}`) && packages.add(` --package ${name}`);
+  }
+  if (packages.size === 0) return "";
+  return `: install what is missing, leave it out (--${[...external].join("")}), or use${[...packages].join("")}`;
 }
 
 /**
@@ -733,39 +745,51 @@ function noRuntime(entry: string): string {
   return `${entry} does not import runtime.ts, nor does a file that it imports: what is built would do nothing`;
 }
 
-/** Warns of what is found on this machine alone. Before the text of each file there is a comment with its name. */
-function warnOfPaths(text: string): void {
-  const warnings = new Set<string>();
-  let file = "";
-  for (const line of text.split("\n")) {
-    file = /^\/\/ (\S.*\.\w+)$/.exec(line)?.[1] ?? file;
-    const [, name] = /\b(__dirname|__filename) = "/.exec(line) ?? [];
-    if (name)
-      warnings.add(`${file} has ${name}, which is a path of this machine: see "More files in the zip" in the README`);
-    const [, call] = file.includes("node_modules/") ? [] : (/\b(?:__)?(import|require)\((?!["'])/.exec(line) ?? []);
-    if (call)
-      warnings.add(`${file} has ${call}() of a computed name, which is looked for only when it runs: name the file`);
-  }
-  for (const warning of warnings) warn(warning);
-}
-
-function warnOfNativeCode(inputs: Metafile["inputs"]): void {
-  const addons = new Map<string, string>(); // one for each package that imports one, or is imported as one
+/** Warns of packages that do not work in a bundle. Returns their names. */
+function warnOfPackages({ project }: Build, inputs: Metafile["inputs"]): Set<string> {
+  const warnings = new Map<string, string>();
   for (const [importer, { imports }] of Object.entries(inputs)) {
     for (const { path, original = "" } of imports) {
       if (!path.endsWith(".node") || !Object.hasOwn(inputs, path)) continue;
-      addons.set(packageOf(importer) ?? packageOf(`node_modules/${original}`) ?? "", path);
+      const name = packageOf(importer) ?? packageOf(`node_modules/${original}`) ?? "";
+      const advice = name && `: use --package ${name}`;
+      warnings.set(name, `${path} is for one architecture, and goes into bootstrap for any${advice}`);
     }
   }
-  for (const [name, file] of addons) {
-    const advice = name && `: use --package ${name}`;
-    warn(`${file} is for one architecture, and goes into bootstrap for any${advice}`);
+  for (const file of Object.keys(inputs)) {
+    const name = packageOf(file) ?? "";
+    const manifest = resolve(project, file.replace(/(.*\bnode_modules\/).*/, "$1"), name, "package.json");
+    if (warnings.has(name) || !name || !existsSync(manifest)) continue;
+    const optional = Object.keys(readManifest(manifest).optionalDependencies ?? {});
+    const isNative = optional.some((dependency) => /\b(?:x64|arm64)\b/.test(dependency));
+    const reason = isNative ? "loads native code, which a bundle does not have" : unbundled.get(name);
+    if (reason) warnings.set(name, `${name} ${reason}: use --package ${name}`);
   }
+  for (const warning of warnings.values()) warn(warning);
+  return new Set(warnings.keys());
 }
 
 /** The name of the package that a file is in. */
 function packageOf(path: string): string | undefined {
   return /.*\bnode_modules\/((?:@[^/]+\/)?[^./][^/]*)/.exec(path)?.[1];
+}
+
+/** Warns of what is found only on this machine. Before the text of each file stands a comment with its name. */
+function warnOfPaths(text: string, warnedOf: Set<string>): void {
+  const warnings = new Set<string>();
+  let file = "";
+  for (const line of text.split("\n")) {
+    file = /^\/\/ (\S.*\.\w+)$/.exec(line)?.[1] ?? file;
+    const name = packageOf(file);
+    const [, variable] = /\b(__dirname|__filename) = "/.exec(line) ?? [];
+    const [, call] = /\b(?:__)?(import|require)\((?!["'])/.exec(line) ?? [];
+    if (variable && !warnedOf.has(name ?? "")) {
+      const advice = name ? `use --package ${name}` : 'see "More files in the zip" in the README';
+      warnings.add(`${file} has ${variable}, a path of this machine: if it reads files there, ${advice}`);
+    }
+    if (call && !name) warnings.add(`${file} has ${call}() of a computed name, which is looked for only when it runs`);
+  }
+  for (const warning of warnings) warn(warning);
 }
 
 // ── Locales ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -927,6 +951,15 @@ function packedFiles({ staged }: Build): string[] {
 
 /** What npm takes as the name of a package, without the oldest ones. */
 const packageNames = /^(?:@[\w.~-]+\/)?[\w~-][\w.~-]*$/;
+
+/** Packages that do not work in a bundle, as was tried, and why. */
+const unbundled = new Map([
+  ["@sparticuz/chromium", "reads files of its own"],
+  ["jsdom", "reads files of its own"],
+  ["pdfkit", "reads files of its own"],
+  ["sequelize", "loads a database driver, which needs --package as well"],
+  ["typeorm", "loads a database driver, which needs --package as well"],
+]);
 
 /** Languages whose data is partly that of others: they inherit from them, are an alias of them, or consist of them. */
 const relatives = new Map([

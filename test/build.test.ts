@@ -334,12 +334,12 @@ run(json(async (name: string) => [template, await import(\`./\${name}.ts\`), awa
   });
   const { status, stderr } = build(project, ["handler.ts", "--no-zip"]);
   assert.equal(status, 0, stderr);
-  const aPath = 'which is a path of this machine: see "More files in the zip" in the README';
+  const advice = 'see "More files in the zip" in the README';
   assert.deepEqual(stderr.split("\n").sort(), [
     "",
-    "build.sh: warning: handler.ts has import() of a computed name, which is looked for only when it runs: name the file",
-    `build.sh: warning: node_modules/a/index.js has __filename, ${aPath}`,
-    `build.sh: warning: template.cjs has __dirname, ${aPath}`,
+    "build.sh: warning: handler.ts has import() of a computed name, which is looked for only when it runs",
+    "build.sh: warning: node_modules/a/index.js has __filename, a path of this machine: if it reads files there, use --package a",
+    `build.sh: warning: template.cjs has __dirname, a path of this machine: if it reads files there, ${advice}`,
   ]);
 });
 

@@ -428,6 +428,44 @@ test("native code that goes into a bundle is named once, with the option that is
   ]);
 });
 
+test("a package that does not work in a bundle is named once, with the option that is for it", () => {
+  const project = createProject({
+    "handler.ts": `import { json, run } from "./runtime.ts";
+import sharp from "sharp";
+import pdfkit from "pdfkit";
+import typeorm from "@scope/inner";
+run(json(() => [sharp, pdfkit, typeorm]));
+`,
+    ...packageFiles(
+      "node_modules/sharp",
+      { main: "lib/sharp.js", optionalDependencies: { "@img/sharp-linux-x64": "1.0.0" } },
+      { "lib/sharp.js": "module.exports = __dirname + require('./other.js');", "lib/other.js": "module.exports = 1;" },
+    ),
+    ...packageFiles("node_modules/pdfkit", { main: "js/pdfkit.js" }, { "js/pdfkit.js": "module.exports = __dirname;" }),
+    ...packageFiles("node_modules/@scope/inner", {}, { "index.js": 'module.exports = require("typeorm");' }),
+    ...packageFiles("node_modules/@scope/inner/node_modules/typeorm", { main: "index.js" }, { "index.js": "" }),
+  });
+  const { status, stderr } = build(project, ["--no-zip"]);
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(stderr.split("\n").sort(), [
+    "",
+    "build.sh: warning: pdfkit reads files of its own: use --package pdfkit",
+    "build.sh: warning: sharp loads native code, which a bundle does not have: use --package sharp",
+    "build.sh: warning: typeorm loads a database driver, which needs --package as well: use --package typeorm",
+  ]);
+});
+
+test("where packages import what is not installed, bun's message is followed by what to do", () => {
+  const project = createProject({
+    "handler.ts": 'import { json, run } from "./runtime.ts";\nimport a from "a";\nrun(json(() => a));\n',
+    ...packageFiles("node_modules/a", {}, { "index.js": 'require("mysql2");\nrequire("tedious");' }),
+  });
+  const { status, stderr } = build(project, ["--no-zip"]);
+  assert.equal(status, 1);
+  const advice = "install what is missing, leave it out (-- --external mysql2 --external tedious), or use --package a";
+  assert.ok(stderr.endsWith(`\nbuild.sh: bun build failed for ${join(project, "handler.ts")}: ${advice}\n`), stderr);
+});
+
 for (const [kind, args, files] of [
   [
     "a package that is not where the executable runs",
