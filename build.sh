@@ -117,10 +117,15 @@ async function main([here = "", ...args]: string[]): Promise<void> {
   await lockFolders(options);
   const work = createWorkFolder(options.out);
   const interrupted = abortOnSignals();
-  const builds = options.architectures.map((arch): Build => {
-    const folder = options.flat ? options.out : `${options.out}/${arch}`;
-    return { ...options, arch, folder, work, staged: join(work, arch), interrupted };
-  });
+  const folderOf = (arch: Architecture) => (options.flat ? options.out : `${options.out}/${arch}`);
+  const builds = options.architectures.map((arch): Build => ({
+    ...options,
+    arch,
+    folder: folderOf(arch),
+    work,
+    staged: join(work, arch),
+    interrupted,
+  }));
 
   for (const build of builds) stage(build);
   for (const build of builds) {
@@ -198,11 +203,11 @@ function parseArguments(here: string, args: string[]): Options {
   const packages = valuesOf("--package").map(packageName).sort();
   const languages = valuesOf("--locales").flatMap((list) => list.split(",").map(language));
   const entry = entryOf(handlers, here);
+  if (resolve(out).includes("\\")) fail(`Bun cannot write into ${resolve(out)}, because of the backslash in its path`);
   const flat = switches.has("--flat");
   if (flat && !arch) misused("--flat needs --arch: a folder has one bootstrap");
-  if (flat && [entry, process.cwd()].some((path) => isIn(out, path)))
-    misused(`--flat: ${out} holds more than what is built`);
-  if (resolve(out).includes("\\")) fail(`Bun cannot write into ${resolve(out)}, because of the backslash in its path`);
+  const holdsMore = isIn(out, entry) || isIn(out, process.cwd());
+  if (flat && holdsMore) misused(`--flat: ${out} holds more than what is built: name a folder of its own`);
   return {
     here,
     entry,
@@ -229,7 +234,8 @@ function architecture(value: string): Architecture {
 
 /** The path of what to include, relative to the current directory, in its shortest form. */
 function includePath(path: string): string {
-  if (path.startsWith("/")) misused(`--include ${path} is absolute: a relative path is the path in the zip as well`);
+  if (path.startsWith("/"))
+    misused(`--include ${path} is absolute: give a relative path, which is also the path in the zip`);
   if (path.split("/").includes("..")) misused(`--include ${path} has .. in it: call build.sh from a directory above`);
   const normal = normalize(path).replace(/\/$/, "");
   if (normal.split("/")[0] === "bootstrap") misused(`--include ${path} would take the place of bootstrap: rename it`);
@@ -239,7 +245,8 @@ function includePath(path: string): string {
 function includedFiles(path: string, out: string): string[] {
   if (!lstatSync(path, { throwIfNoEntry: false })) fail(`there is no ${path} to include`);
   for (const folder of [process.cwd(), out, join(out, "x86_64"), join(out, "arm64")]) {
-    if (isIn(path, folder)) misused(`--include ${path} holds ${folder}, and with it what is built: name a part of it`);
+    if (isIn(path, folder))
+      misused(`--include ${path} contains ${folder}, where build.sh writes: include a part of it`);
   }
   const files = filesOf(path);
   if (files.length === 0) fail(`there is no file in ${path} to include`);
@@ -248,7 +255,7 @@ function includedFiles(path: string, out: string): string[] {
 
 function packageName(name: string): string {
   if (packageNames.test(name)) return name;
-  misused(`--package ${name} is no name of a package: write it as in package.json, without a version or a path`);
+  misused(`--package ${name} is not a package name: write it as in package.json, without a version or a path`);
 }
 
 /** A language of --locales, by its current name. */
@@ -256,7 +263,7 @@ function language(tag: string): string {
   try {
     if (!tag.includes("-")) return canonicalLanguage(tag);
   } catch {
-    misused(`--locales has "${tag}", which is no language as in BCP 47: write en,de,ja`);
+    misused(`--locales has "${tag}", which is not a language code: write en,de,ja`);
   }
   misused(`--locales has ${tag}: name the language alone, since its scripts and regions stay with it`);
 }
@@ -302,8 +309,8 @@ function tryLock(descriptor: number, operation: 1 | 2): boolean {
 }
 
 function remove(folder: string, names: RegExp): void {
-  for (const name of readdirSync(folder))
-    if (names.test(name)) rmSync(join(folder, name), { recursive: true, force: true });
+  const found = readdirSync(folder).filter((name) => names.test(name));
+  for (const name of found) rmSync(join(folder, name), { recursive: true, force: true });
 }
 
 /** It is in `out`, so that what is finished can be renamed. */
@@ -327,7 +334,7 @@ function filesOf(path: string, folders: string[] = []): string[] {
   const status = statSync(path, { throwIfNoEntry: false });
   if (status?.isFile()) return [path];
   if (!status?.isDirectory()) {
-    fail(`cannot include what is neither a file nor a folder, as a link that leads nowhere: ${path}`);
+    fail(`cannot include ${path}: it is neither a file nor a folder, or a link that leads nowhere`);
   }
   const folder = realpathSync(path);
   if (folders.includes(folder)) fail(`cannot include ${path}: it leads back to a folder that it is in`);
@@ -369,8 +376,8 @@ function stage(build: Build): void {
 
 function stageFile({ folder, staged }: Build, file: string, name: string): void {
   const place = join(folder, name);
-  if (!isIn(staged, join(staged, name)) || !isIn(folder, place))
-    fail(`${place} leads out of ${folder}: remove that link`);
+  const isBeside = isIn(staged, join(staged, name)) && isIn(folder, place);
+  if (!isBeside) fail(`${place} leads out of ${folder}: remove that link`);
   if (statSync(place, { throwIfNoEntry: false })?.isDirectory()) {
     fail(`${place} is a folder where a file goes: remove it`);
   }
@@ -409,7 +416,7 @@ interface Placed {
 }
 
 /** The packages to pack. If one is needed in two versions, the second is placed below the package that needs it. */
-function placedPackages({ packages, project, arch, work }: Build): Placed[] {
+function placedPackages(build: Build): Placed[] {
   const placed: Placed[] = [];
 
   function add(name: string, found: Package, dependant: string): void {
@@ -419,17 +426,13 @@ function placedPackages({ packages, project, arch, work }: Build): Placed[] {
     placed.push({ name, found, place: join(seen ? dependant : ".", "node_modules", name) });
   }
 
-  for (const name of packages) {
-    add(
-      name,
-      installed(name, project) ?? fail(`--package ${name} is not installed in ${project}: npm install ${name}`),
-      ".",
-    );
+  for (const name of build.packages) {
+    const found = installed(name, build.project);
+    add(name, found ?? fail(`--package ${name} is not installed in ${build.project}: npm install ${name}`), ".");
   }
   for (const { name, found, place } of placed) {
-    for (const [needed, dependency] of required(name, found)) add(needed, dependency, place);
-    for (const [needed, dependency] of peers(found)) add(needed, dependency, place);
-    for (const [needed, dependency] of binaries(name, found, { project, arch, work })) add(needed, dependency, place);
+    const needed = [...required(name, found), ...peers(found), ...binaries(build, name, found)];
+    for (const [dependency, itsPackage] of new Map(needed)) add(dependency, itsPackage, place);
   }
   return placed;
 }
@@ -456,7 +459,7 @@ function dependencyNames({ folder, manifest }: Package, member: keyof Manifest):
   const names = Object.keys(manifest[member] ?? {});
   const wrong = names.find((name) => !packageNames.test(name));
   if (wrong === undefined) return names;
-  fail(`${folder}/package.json has ${JSON.stringify(wrong)} in ${member}, which is no name of a package`);
+  fail(`${folder}/package.json has ${JSON.stringify(wrong)} in ${member}, which is not a package name`);
 }
 
 function installedOf(names: string[], from: string): Map<string, Package> {
@@ -469,7 +472,7 @@ function required(name: string, dependant: Package): Map<string, Package> {
   const names = dependencyNames(dependant, "dependencies").filter((needed) => !optional.includes(needed));
   const found = installedOf(names, dependant.folder);
   const lacking = names.find((needed) => !found.has(needed));
-  if (lacking) fail(`--package: ${lacking}, which ${name} needs, is not installed: npm install`);
+  if (lacking) fail(`--package: ${name} needs ${lacking}, which is not installed: npm install`);
   return found;
 }
 
@@ -480,24 +483,18 @@ function peers(dependant: Package): Map<string, Package> {
 }
 
 /** The optional dependencies that fit: often they hold the binaries, and npm installs only those for this machine. */
-function binaries(
-  name: string,
-  dependant: Package,
-  { project, arch, work }: Pick<Build, "project" | "arch" | "work">,
-): Map<string, Package> {
-  const { folder, manifest } = dependant;
+function binaries(build: Build, name: string, dependant: Package): Map<string, Package> {
   const names = dependencyNames(dependant, "optionalDependencies");
-  const here = installedOf(names, folder);
-  const lacking = names.filter((needed) => !here.has(needed));
-  const fitting = (packages: Map<string, Package>) => [...packages].filter(([, found]) => fits(found, arch));
+  const here = installedOf(names, dependant.folder);
+  const fitting = (packages: Map<string, Package>) => [...packages].filter(([, found]) => fits(found, build.arch));
   const haveBinary = (packages: Iterable<[string, Package]>) => [...packages].some(([, found]) => found.manifest.cpu);
 
   const found = fitting(here);
-  if (lacking.length > 0 && !haveBinary(found)) {
-    const fetched = fetchForArchitecture(name, manifest, { here, project, arch, work });
-    found.push(...fitting(installedOf(lacking, fetched)));
+  if (here.size < names.length && !haveBinary(found)) {
+    const fetched = installedOf(names, fetchForArchitecture(build, name, dependant, here));
+    found.push(...fitting(fetched).filter(([needed]) => !here.has(needed)));
   }
-  if (haveBinary(here) && !haveBinary(found)) fail(noBinary(name, manifest, arch));
+  if (haveBinary(here) && !haveBinary(found)) fail(noBinary(name, dependant, build.arch));
   return new Map(found);
 }
 
@@ -516,14 +513,15 @@ function ownFiles(folder: string): string[] {
   return names.flatMap((name) => filesOf(join(folder, name))).map((file) => relative(folder, file));
 }
 
-/** Lets npm install a package as it would on an architecture. Returns the folder. */
+/** Lets npm install a package as it would on an architecture, beside versions that are here. Returns the folder. */
 function fetchForArchitecture(
+  { arch, project, work }: Build,
   name: string,
-  { version, optionalDependencies = {} }: Manifest,
-  { here, project, arch, work }: { here: Map<string, Package> } & Pick<Build, "project" | "arch" | "work">,
+  { manifest: { version, optionalDependencies = {} } }: Package,
+  here: Map<string, Package>,
 ): string {
   const folder = mkdtempSync(join(work, "npm-"));
-  // The optional dependencies of a package usually have one version: the one that is installed here.
+  // The optional dependencies of a package usually have one version.
   const pinned = Object.entries(optionalDependencies).map(([optional, range]) => {
     const sibling = here.values().find(({ manifest }) => Bun.semver.satisfies(manifest.version, range));
     return [optional, sibling?.manifest.version ?? range];
@@ -531,12 +529,8 @@ function fetchForArchitecture(
   const manifest = { dependencies: { [name]: version }, overrides: Object.fromEntries(pinned) };
   writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
   const platform = ["--os=linux", `--cpu=${architectures[arch].cpu}`, "--libc=glibc"];
-  npmInstall(
-    folder,
-    project,
-    platform,
-    `--package ${name}: npm could not fetch what ${name} ${version} needs on ${arch}`,
-  );
+  const failure = `--package ${name}: npm could not fetch what ${name} ${version} needs on ${arch}`;
+  npmInstall(folder, project, platform, failure);
   return folder;
 }
 
@@ -554,18 +548,19 @@ function npmInstall(folder: string, from: string, args: string[], failure: strin
   fail(failure);
 }
 
-function noBinary(name: string, { version }: Manifest, arch: Architecture): string {
+function noBinary(name: string, { manifest }: Package, arch: Architecture): string {
   const advice = "build on such a machine, or with --arch for another";
-  return `--package ${name}: ${name} ${version} has no binary for ${arch} with glibc: ${advice}`;
+  return `--package ${name}: ${name} ${manifest.version} has no binary for ${arch} with glibc: ${advice}`;
 }
 
 /** The files to pack of a package, without native code for other machines. Published code goes before compiled code. */
-function filesOfPackage(name: string, { folder, manifest }: Package, arch: Architecture): string[] {
+function filesOfPackage(name: string, found: Package, arch: Architecture): string[] {
+  const { folder } = found;
   const all = ownFiles(folder);
   const native = all.filter((file) => /\.(?:node|dylib|dll|so(?:\.[\d.]+)?)$/.test(file));
   const usable = native.filter((file) => runsOn(join(folder, file), arch));
   const addons = usable.filter((file) => file.endsWith(".node"));
-  if (addons.length === 0 && native.some((file) => file.endsWith(".node"))) fail(noBinary(name, manifest, arch));
+  if (addons.length === 0 && native.some((file) => file.endsWith(".node"))) fail(noBinary(name, found, arch));
   const published = addons.some((file) => file.startsWith("prebuilds/"));
   const isDropped = (file: string) =>
     (native.includes(file) && !usable.includes(file)) || (published && file.startsWith("build/"));
@@ -718,6 +713,7 @@ interface BundledModule {
 /** The modules in an executable, by the table at the end of what Bun has added to itself. */
 function bundledModules(bytes: Buffer): BundledModule[] {
   const end = bytes.lastIndexOf("\n---- Bun! ----\n") - 32; // its size and the place of the table follow
+  if (end < 0) fail(`build.sh does not know the executables of Bun ${Bun.version}`);
   const start = end - Number(bytes.readBigUInt64LE(end));
   const slice = (at: number) => {
     const from = start + bytes.readUInt32LE(at);
@@ -725,7 +721,10 @@ function bundledModules(bytes: Buffer): BundledModule[] {
   };
   const table = start + bytes.readUInt32LE(end + 8);
   const entries = Array.from({ length: bytes.readUInt32LE(end + 12) / 52 }, (_, index) => table + 52 * index);
-  return entries.map((entry) => ({ text: slice(entry + 8).toString("latin1"), record: slice(entry + 32) }));
+  return entries.map((entry) => {
+    const encoding = bytes[entry + 48] === 2 ? "utf16le" : "latin1";
+    return { text: slice(entry + 8).toString(encoding), record: slice(entry + 32) };
+  });
 }
 
 /**
@@ -737,8 +736,7 @@ function bundledModules(bytes: Buffer): BundledModule[] {
 function markAsync({ text, record }: BundledModule): void {
   const [flags = 0, version] = record;
   if (version === 1 && flags < 8) record[0] = flags | 4;
-  else if (/^await /m.test(text))
-    warn(`Bun ${Bun.version} may stop at a top-level await: test that what is built does not`);
+  else if (/^await /m.test(text)) warn(`what Bun ${Bun.version} builds may stop at a top-level await: try it`);
 }
 
 function noRuntime(entry: string): string {
@@ -753,7 +751,7 @@ function warnOfPackages({ project }: Build, inputs: Metafile["inputs"]): Set<str
       if (!path.endsWith(".node") || !Object.hasOwn(inputs, path)) continue;
       const name = packageOf(importer) ?? packageOf(`node_modules/${original}`) ?? "";
       const advice = name && `: use --package ${name}`;
-      warnings.set(name, `${path} is for one architecture, and goes into bootstrap for any${advice}`);
+      warnings.set(name, `${path} is native code for one architecture, but goes into bootstrap for both${advice}`);
     }
   }
   for (const file of Object.keys(inputs)) {
@@ -777,9 +775,9 @@ function packageOf(path: string): string | undefined {
 /** Warns of what is found only on this machine. Before the text of each file stands a comment with its name. */
 function warnOfPaths(text: string, warnedOf: Set<string>): void {
   const warnings = new Set<string>();
-  let file = "";
+  let file = "the bundle";
   for (const line of text.split("\n")) {
-    file = /^\/\/ (\S.*\.\w+)$/.exec(line)?.[1] ?? file;
+    file = /^\/[/*] (\S.*?\.\w+)(?: \*\/)?$/.exec(line)?.[1] ?? file;
     const name = packageOf(file);
     const [, variable] = /\b(__dirname|__filename) = "/.exec(line) ?? [];
     const [, call] = /\b(?:__)?(import|require)\((?!["'])/.exec(line) ?? [];
@@ -787,7 +785,8 @@ function warnOfPaths(text: string, warnedOf: Set<string>): void {
       const advice = name ? `use --package ${name}` : 'see "More files in the zip" in the README';
       warnings.add(`${file} has ${variable}, a path of this machine: if it reads files there, ${advice}`);
     }
-    if (call && !name) warnings.add(`${file} has ${call}() of a computed name, which is looked for only when it runs`);
+    if (call && !file.includes("node_modules/"))
+      warnings.add(`${file} has ${call}() of a computed name, which is looked for only when it runs`);
   }
   for (const warning of warnings) warn(warning);
 }
@@ -805,13 +804,10 @@ function keepLanguages(bytes: Buffer, languages: string[]): void {
 
   const known = new Set(items.map(({ name }) => languageOfItem(name)));
   const unknown = languages.find((language) => !known.has(language));
-  if (unknown) fail(`--locales has ${unknown}, a language that Bun ${Bun.version} has no data of`);
+  if (unknown) fail(`--locales has ${unknown}, for which Bun ${Bun.version} has no data`);
   const scriptOf = (language: string) => new Intl.Locale(language).maximize().script ?? "";
-  const keptLanguages = new Set([
-    "en",
-    ...languages,
-    ...languages.flatMap((language) => relatives.get(language) ?? []),
-  ]);
+  const related = languages.flatMap((language) => relatives.get(language) ?? []);
+  const keptLanguages = new Set(["en", ...languages, ...related]);
   const keptItems = new Set(languages.flatMap((language) => dictionaries.get(scriptOf(language)) ?? []));
   const isKept = ({ name }: Item) => {
     const language = languageOfItem(name);

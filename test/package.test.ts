@@ -324,15 +324,15 @@ for (const [kind, args, files, expectedStatus, complaint] of [
     ["--package", "a"],
     packageFiles("node_modules/a", { dependencies: { b: "^1" } }),
     1,
-    /^build\.sh: --package: b, which a needs, is not installed: npm install\n$/,
+    /^build\.sh: --package: a needs b, which is not installed: npm install\n$/,
   ],
-  ["with a version", ["--package", "a@1.0.0"], {}, 2, /^build\.sh: --package a@1\.0\.0 is no name of a package: /],
+  ["with a version", ["--package", "a@1.0.0"], {}, 2, /^build\.sh: --package a@1\.0\.0 is not a package name: /],
   [
     "with a path",
     ["--package=./node_modules/a"],
     {},
     2,
-    /^build\.sh: --package \.\/node_modules\/a is no name of a package: /,
+    /^build\.sh: --package \.\/node_modules\/a is not a package name: /,
   ],
   ["without a name", ["--package", ""], {}, 2, /^build\.sh: --package needs a value \(/],
   [
@@ -376,7 +376,7 @@ for (const member of ["dependencies", "optionalDependencies", "peerDependencies"
       });
       const before = filesIn(project);
       const { status, stdout, stderr } = build(project, ["--no-zip", "--package", "a", "--out", "out/deep"]);
-      assert.match(stderr, /^build\.sh: \/.*\/a\/package\.json has ".*" in \w+, which is no name of a package\n$/);
+      assert.match(stderr, /^build\.sh: \/.*\/a\/package\.json has ".*" in \w+, which is not a package name\n$/);
       assert.deepEqual({ status, stdout }, { status: 1, stdout: "" });
       assert.deepEqual(filesIn(project), [...before, "out", "out/deep"].sort());
     }
@@ -422,9 +422,9 @@ test("native code that goes into a bundle is named once, with the option that is
   assert.equal(status, 0, stderr);
   assert.deepEqual(stderr.split("\n").sort(), [
     "",
-    "build.sh: warning: node_modules/a-linux-x64/a.node is for one architecture, and goes into bootstrap for any: use --package @scope/a",
-    "build.sh: warning: node_modules/a-linux-x64/a.node is for one architecture, and goes into bootstrap for any: use --package b",
-    "build.sh: warning: own.node is for one architecture, and goes into bootstrap for any",
+    "build.sh: warning: node_modules/a-linux-x64/a.node is native code for one architecture, but goes into bootstrap for both: use --package @scope/a",
+    "build.sh: warning: node_modules/a-linux-x64/a.node is native code for one architecture, but goes into bootstrap for both: use --package b",
+    "build.sh: warning: own.node is native code for one architecture, but goes into bootstrap for both",
   ]);
 });
 
