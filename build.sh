@@ -115,17 +115,8 @@ type Architecture = keyof typeof architectures;
 async function main([here = "", ...args]: string[]): Promise<void> {
   const options = Object.freeze(parseArguments(here, args));
   await lockFolders(options);
-  const work = createWorkFolder(options.out);
-  const interrupted = abortOnSignals();
-  const folderOf = (arch: Architecture) => (options.flat ? options.out : `${options.out}/${arch}`);
-  const builds = options.architectures.map((arch): Build => ({
-    ...options,
-    arch,
-    folder: folderOf(arch),
-    work,
-    staged: join(work, arch),
-    interrupted,
-  }));
+  const common = { ...options, work: createWorkFolder(options.out), interrupted: abortOnSignals() };
+  const builds = options.architectures.map((arch) => ({ ...common, arch, staged: join(common.work, arch) }));
 
   for (const build of builds) stage(build);
   for (const build of builds) {
@@ -138,12 +129,11 @@ async function main([here = "", ...args]: string[]): Promise<void> {
 /** The build of one architecture. */
 interface Build extends Readonly<Options> {
   arch: Architecture;
-  /** The folder that bootstrap goes to. */
-  folder: string;
   /** The folder for everything that is not finished. */
   work: string;
   /** The folder in it for bootstrap and what goes beside it. */
   staged: string;
+  /** Aborted by a signal to this process; the reason is the status to end with. */
   interrupted: AbortSignal;
 }
 
@@ -320,7 +310,6 @@ function createWorkFolder(out: string): string {
   return work;
 }
 
-/** The reason is the status to end with. */
 function abortOnSignals(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
@@ -374,14 +363,14 @@ function stage(build: Build): void {
   for (const [name, file] of files) stageFile(build, file, name);
 }
 
-function stageFile({ folder, staged }: Build, file: string, name: string): void {
+function stageFile(build: Build, file: string, name: string): void {
+  const folder = folderOf(build);
   const place = join(folder, name);
-  const isBeside = isIn(staged, join(staged, name)) && isIn(folder, place);
-  if (!isBeside) fail(`${place} leads out of ${folder}: remove that link`);
+  const copy = join(build.staged, name);
+  if (!isIn(folder, place) || !isIn(build.staged, copy)) fail(`${place} leads out of ${folder}: remove that link`);
   if (statSync(place, { throwIfNoEntry: false })?.isDirectory()) {
     fail(`${place} is a folder where a file goes: remove it`);
   }
-  const copy = join(staged, name);
   mkdirSync(dirname(copy), { recursive: true });
   try {
     copyFileSync(file, copy);
@@ -591,9 +580,10 @@ async function compile(build: Build): Promise<void> {
   const { arch, entry, project } = build;
   const executable = join(build.work, "build/bootstrap"); // in a folder of its own, since Bun leaves a source map there
   const metafile = join(build.work, "metafile.json");
+  const isBunChosen = build.argumentsForBun.some((argument) => /^--(target|compile-executable-path)\b/.test(argument));
   const flags = [
     ...["--compile", `--target=${architectures[arch].bun}`, `--outfile=${executable}`, "--bytecode", "--format=esm"],
-    ...(isChosen(build.argumentsForBun) ? [] : [`--compile-executable-path=${bunFor(build)}`]),
+    ...(isBunChosen ? [] : [`--compile-executable-path=${bunFor(build)}`]),
     ...["--sourcemap", "--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
     ...(build.packages.length > 0 ? ["--compile-autoload-package-json"] : []), // or node_modules is not looked into
     ...build.packages.map((name) => `--external=${name}`),
@@ -610,7 +600,8 @@ async function compile(build: Build): Promise<void> {
   const bytes = readFileSync(executable);
   const modules = bundledModules(bytes);
   if (arch === build.architectures[0]) {
-    if (!needsLoader && !modules.some(({ text }) => text.includes("AWS_LAMBDA_RUNTIME_API"))) fail(noRuntime(entry));
+    const hasRuntime = needsLoader || modules.some(({ text }) => text.includes("AWS_LAMBDA_RUNTIME_API"));
+    if (!hasRuntime) fail(`${entry} does not import runtime.ts, nor does a file that it imports: it would do nothing`);
     const warnedOf = warnOfPackages(build, inputs);
     for (const { text } of modules) warnOfPaths(text, warnedOf);
   }
@@ -624,11 +615,6 @@ async function compile(build: Build): Promise<void> {
 /** What goes into a bundle, by paths relative to the project, and what each file imports. */
 interface Metafile {
   inputs: Record<string, { imports: { path: string; original?: string; kind: string; external?: boolean }[] }>;
-}
-
-/** Whether what follows -- says which Bun the executable is made of. */
-function isChosen(argumentsForBun: string[]): boolean {
-  return argumentsForBun.some((argument) => /^--(?:target|compile-executable-path)\b/.test(argument));
 }
 
 /** The Bun that becomes bootstrap: this one if it runs there, or else npm's. Bun itself would not ask the registry. */
@@ -737,10 +723,6 @@ function markAsync({ text, record }: BundledModule): void {
   const [flags = 0, version] = record;
   if (version === 1 && flags < 8) record[0] = flags | 4;
   else if (/^await /m.test(text)) warn(`what Bun ${Bun.version} builds may stop at a top-level await: try it`);
-}
-
-function noRuntime(entry: string): string {
-  return `${entry} does not import runtime.ts, nor does a file that it imports: what is built would do nothing`;
 }
 
 /** Warns of packages that do not work in a bundle. Returns their names. */
@@ -921,7 +903,8 @@ function uint32(...values: number[]): Buffer {
 // ── Finish: moves what is complete to its place ──────────────────────────────────────────────────────────────────────
 
 function finish(build: Build): void {
-  const { arch, folder, out, packages, staged } = build;
+  const { arch, out, packages, staged } = build;
+  const folder = folderOf(build);
   if (packages.length > 0) rmSync(join(folder, "node_modules"), { recursive: true, force: true }); // of before
   for (const file of packedFiles(build)) {
     mkdirSync(dirname(join(folder, file)), { recursive: true });
@@ -935,6 +918,11 @@ function finish(build: Build): void {
   console.log(`${archive}  ${megabytes(archive)}  (${bootstrap})`);
   const isTooLarge = statSync(archive).size > 50 * 2 ** 20;
   if (isTooLarge) warn(`${archive} is larger than 50 MiB: Lambda takes it only from S3`);
+}
+
+/** The folder that bootstrap goes to. */
+function folderOf({ out, arch, flat }: Build): string {
+  return flat ? out : `${out}/${arch}`;
 }
 
 /** What is packed, in the order of the zip. */
