@@ -20,7 +20,7 @@ import {
 } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { test } from "node:test";
-import { architecture, root, shareBun, workspace } from "./sandbox.ts";
+import { architecture, otherBun, root, shareBun, workspace } from "./sandbox.ts";
 
 const packageJson = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const bunVersion: string = packageJson.devDependencies.bun;
@@ -76,6 +76,7 @@ function zipEntries(file: string): unknown {
 
 test("without arguments it builds handler.example.ts for both architectures into dist of the current directory", () => {
   const cwd = mkdtempSync(join(workspace, "cwd-"));
+  otherBun();
   const { status, stdout, stderr } = build(root, [], { cwd });
   assert.equal(status, 0, stderr);
   assert.equal(stderr, "");
