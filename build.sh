@@ -722,7 +722,8 @@ function bundledModules(bytes: Buffer): BundledModule[] {
 function markAsync({ text, record }: BundledModule): void {
   const [flags = 0, version] = record;
   if (version === 1 && flags < 8) record[0] = flags | 4;
-  else if (/^await /m.test(text)) warn(`what Bun ${Bun.version} builds may stop at a top-level await: try it`);
+  else if (/^await /m.test(text))
+    warn(`Bun ${Bun.version} may stop at an await: put await 0 at the end of the handler's file`);
 }
 
 /** Warns of packages that do not work in a bundle. Returns their names. */
