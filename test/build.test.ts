@@ -333,7 +333,7 @@ run(json(async (name: string) => [template, await import(\`./\${name}.ts\`), awa
     "é 日本.cjs": '/*! © */ module.exports = require("node:fs").readFileSync(__dirname + "/template.html");\n',
     "node_modules/a/index.js": "module.exports = [__filename, (name) => require(name)];\n",
   });
-  const { status, stderr } = build(project, ["handler.ts", "--no-zip"]);
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", architecture]);
   assert.equal(status, 0, stderr);
   const advice = 'see "More files in the zip" in the README';
   assert.deepEqual(stderr.split("\n").sort(), [

@@ -445,7 +445,7 @@ run(json(() => [sharp, pdfkit, typeorm]));
     ...packageFiles("node_modules/@scope/inner", {}, { "index.js": 'module.exports = require("typeorm");' }),
     ...packageFiles("node_modules/@scope/inner/node_modules/typeorm", { main: "index.js" }, { "index.js": "" }),
   });
-  const { status, stderr } = build(project, ["--no-zip"]);
+  const { status, stderr } = build(project, ["--no-zip", "--arch", architecture]);
   assert.equal(status, 0, stderr);
   assert.deepEqual(stderr.split("\n").sort(), [
     "",
