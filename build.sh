@@ -117,12 +117,8 @@ type Architecture = keyof typeof architectures;
 async function main([here = "", ...args]: string[]): Promise<void> {
   const options = Object.freeze(parseArguments(here, args));
   await lockFolders(options);
-  const work = createWorkFolder(options.out);
-  const interrupted = abortOnSignals();
-  const builds = options.architectures.map((arch): Build => {
-    const folder = options.flat ? options.out : `${options.out}/${arch}`;
-    return { ...options, arch, folder, work, staged: join(work, arch), interrupted };
-  });
+  const common = { ...options, work: createWorkFolder(options.out), interrupted: abortOnSignals() };
+  const builds = options.architectures.map((arch) => ({ ...common, arch, staged: join(common.work, arch) }));
 
   for (const build of builds) stage(build);
   for (const build of builds) {
@@ -135,12 +131,11 @@ async function main([here = "", ...args]: string[]): Promise<void> {
 /** The build of one architecture. */
 interface Build extends Readonly<Options> {
   arch: Architecture;
-  /** The folder that bootstrap goes to. */
-  folder: string;
   /** The folder for everything that is not finished. */
   work: string;
   /** The folder in it for bootstrap and what goes beside it. */
   staged: string;
+  /** Aborted by a signal to this process; the reason is the status to end with. */
   interrupted: AbortSignal;
 }
 
@@ -201,11 +196,11 @@ function parseArguments(here: string, args: string[]): Options {
   const packages = valuesOf("--package").map(packageName).sort();
   const languages = valuesOf("--locales").flatMap((list) => list.split(",").map(language));
   const entry = entryOf(handlers, here);
+  if (resolve(out).includes("\\")) fail(`Bun cannot write into ${resolve(out)}, because of the backslash in its path`);
   const flat = switches.has("--flat");
   if (flat && !arch) misused("--flat needs --arch: a folder has one bootstrap");
-  if (flat && [entry, process.cwd()].some((path) => isIn(out, path)))
-    misused(`--flat: ${out} holds more than what is built`);
-  if (resolve(out).includes("\\")) fail(`Bun cannot write into ${resolve(out)}, because of the backslash in its path`);
+  const holdsMore = isIn(out, entry) || isIn(out, process.cwd());
+  if (flat && holdsMore) misused(`--flat: ${out} holds more than what is built: name a folder of its own`);
   return {
     here,
     entry,
@@ -233,7 +228,8 @@ function architecture(value: string): Architecture {
 
 /** The path of what to include, relative to the current directory, in its shortest form. */
 function includePath(path: string): string {
-  if (path.startsWith("/")) misused(`--include ${path} is absolute: a relative path is the path in the zip as well`);
+  if (path.startsWith("/"))
+    misused(`--include ${path} is absolute: give a relative path, which is also the path in the zip`);
   if (path.split("/").includes("..")) misused(`--include ${path} has .. in it: call build.sh from a directory above`);
   const normal = normalize(path).replace(/\/$/, "");
   if (normal.split("/")[0] === "bootstrap") misused(`--include ${path} would take the place of bootstrap: rename it`);
@@ -243,7 +239,8 @@ function includePath(path: string): string {
 function includedFiles(path: string, out: string): string[] {
   if (!lstatSync(path, { throwIfNoEntry: false })) fail(`there is no ${path} to include`);
   for (const folder of [process.cwd(), out, join(out, "x86_64"), join(out, "arm64")]) {
-    if (isIn(path, folder)) misused(`--include ${path} holds ${folder}, and with it what is built: name a part of it`);
+    if (isIn(path, folder))
+      misused(`--include ${path} contains ${folder}, where build.sh writes: include a part of it`);
   }
   const files = filesOf(path);
   if (files.length === 0) fail(`there is no file in ${path} to include`);
@@ -252,7 +249,7 @@ function includedFiles(path: string, out: string): string[] {
 
 function packageName(name: string): string {
   if (packageNames.test(name)) return name;
-  misused(`--package ${name} is no name of a package: write it as in package.json, without a version or a path`);
+  misused(`--package ${name} is not a package name: write it as in package.json, without a version or a path`);
 }
 
 /** A language of --locales, by its current name. */
@@ -260,7 +257,7 @@ function language(tag: string): string {
   try {
     if (!tag.includes("-")) return canonicalLanguage(tag);
   } catch {
-    misused(`--locales has "${tag}", which is no language as in BCP 47: write en,de,ja`);
+    misused(`--locales has "${tag}", which is not a language code: write en,de,ja`);
   }
   misused(`--locales has ${tag}: name the language alone, since its scripts and regions stay with it`);
 }
@@ -306,8 +303,8 @@ function tryLock(descriptor: number, operation: 1 | 2): boolean {
 }
 
 function remove(folder: string, names: RegExp): void {
-  for (const name of readdirSync(folder))
-    if (names.test(name)) rmSync(join(folder, name), { recursive: true, force: true });
+  const found = readdirSync(folder).filter((name) => names.test(name));
+  for (const name of found) rmSync(join(folder, name), { recursive: true, force: true });
 }
 
 /** It is in `out`, so that what is finished can be renamed. */
@@ -317,7 +314,6 @@ function createWorkFolder(out: string): string {
   return work;
 }
 
-/** The reason is the status to end with. */
 function abortOnSignals(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
@@ -331,7 +327,7 @@ function filesOf(path: string, folders: string[] = []): string[] {
   const status = statSync(path, { throwIfNoEntry: false });
   if (status?.isFile()) return [path];
   if (!status?.isDirectory()) {
-    fail(`cannot include what is neither a file nor a folder, as a link that leads nowhere: ${path}`);
+    fail(`cannot include ${path}: it is neither a file nor a folder, or a link that leads nowhere`);
   }
   const folder = realpathSync(path);
   if (folders.includes(folder)) fail(`cannot include ${path}: it leads back to a folder that it is in`);
@@ -371,14 +367,14 @@ function stage(build: Build): void {
   for (const [name, file] of files) stageFile(build, file, name);
 }
 
-function stageFile({ folder, staged }: Build, file: string, name: string): void {
+function stageFile(build: Build, file: string, name: string): void {
+  const folder = folderOf(build);
   const place = join(folder, name);
-  if (!isIn(staged, join(staged, name)) || !isIn(folder, place))
-    fail(`${place} leads out of ${folder}: remove that link`);
+  const copy = join(build.staged, name);
+  if (!isIn(folder, place) || !isIn(build.staged, copy)) fail(`${place} leads out of ${folder}: remove that link`);
   if (statSync(place, { throwIfNoEntry: false })?.isDirectory()) {
     fail(`${place} is a folder where a file goes: remove it`);
   }
-  const copy = join(staged, name);
   mkdirSync(dirname(copy), { recursive: true });
   try {
     copyFileSync(file, copy);
@@ -413,7 +409,7 @@ interface Placed {
 }
 
 /** The packages to pack. If one is needed in two versions, the second is placed below the package that needs it. */
-function placedPackages({ packages, project, arch, work }: Build): Placed[] {
+function placedPackages(build: Build): Placed[] {
   const placed: Placed[] = [];
 
   function add(name: string, found: Package, dependant: string): void {
@@ -423,17 +419,13 @@ function placedPackages({ packages, project, arch, work }: Build): Placed[] {
     placed.push({ name, found, place: join(seen ? dependant : ".", "node_modules", name) });
   }
 
-  for (const name of packages) {
-    add(
-      name,
-      installed(name, project) ?? fail(`--package ${name} is not installed in ${project}: npm install ${name}`),
-      ".",
-    );
+  for (const name of build.packages) {
+    const found = installed(name, build.project);
+    add(name, found ?? fail(`--package ${name} is not installed in ${build.project}: npm install ${name}`), ".");
   }
   for (const { name, found, place } of placed) {
-    for (const [needed, dependency] of required(name, found)) add(needed, dependency, place);
-    for (const [needed, dependency] of peers(found)) add(needed, dependency, place);
-    for (const [needed, dependency] of binaries(name, found, { project, arch, work })) add(needed, dependency, place);
+    const needed = [...required(name, found), ...peers(found), ...binaries(build, name, found)];
+    for (const [dependency, itsPackage] of new Map(needed)) add(dependency, itsPackage, place);
   }
   return placed;
 }
@@ -460,7 +452,7 @@ function dependencyNames({ folder, manifest }: Package, member: keyof Manifest):
   const names = Object.keys(manifest[member] ?? {});
   const wrong = names.find((name) => !packageNames.test(name));
   if (wrong === undefined) return names;
-  fail(`${folder}/package.json has ${JSON.stringify(wrong)} in ${member}, which is no name of a package`);
+  fail(`${folder}/package.json has ${JSON.stringify(wrong)} in ${member}, which is not a package name`);
 }
 
 function installedOf(names: string[], from: string): Map<string, Package> {
@@ -473,7 +465,7 @@ function required(name: string, dependant: Package): Map<string, Package> {
   const names = dependencyNames(dependant, "dependencies").filter((needed) => !optional.includes(needed));
   const found = installedOf(names, dependant.folder);
   const lacking = names.find((needed) => !found.has(needed));
-  if (lacking) fail(`--package: ${lacking}, which ${name} needs, is not installed: npm install`);
+  if (lacking) fail(`--package: ${name} needs ${lacking}, which is not installed: npm install`);
   return found;
 }
 
@@ -484,24 +476,18 @@ function peers(dependant: Package): Map<string, Package> {
 }
 
 /** The optional dependencies that fit: often they hold the binaries, and npm installs only those for this machine. */
-function binaries(
-  name: string,
-  dependant: Package,
-  { project, arch, work }: Pick<Build, "project" | "arch" | "work">,
-): Map<string, Package> {
-  const { folder, manifest } = dependant;
+function binaries(build: Build, name: string, dependant: Package): Map<string, Package> {
   const names = dependencyNames(dependant, "optionalDependencies");
-  const here = installedOf(names, folder);
-  const lacking = names.filter((needed) => !here.has(needed));
-  const fitting = (packages: Map<string, Package>) => [...packages].filter(([, found]) => fits(found, arch));
+  const here = installedOf(names, dependant.folder);
+  const fitting = (packages: Map<string, Package>) => [...packages].filter(([, found]) => fits(found, build.arch));
   const haveBinary = (packages: Iterable<[string, Package]>) => [...packages].some(([, found]) => found.manifest.cpu);
 
   const found = fitting(here);
-  if (lacking.length > 0 && !haveBinary(found)) {
-    const fetched = fetchForArchitecture(name, manifest, { here, project, arch, work });
-    found.push(...fitting(installedOf(lacking, fetched)));
+  if (here.size < names.length && !haveBinary(found)) {
+    const fetched = installedOf(names, fetchForArchitecture(build, name, dependant, here));
+    found.push(...fitting(fetched).filter(([needed]) => !here.has(needed)));
   }
-  if (haveBinary(here) && !haveBinary(found)) fail(noBinary(name, manifest, arch));
+  if (haveBinary(here) && !haveBinary(found)) fail(noBinary(name, dependant, build.arch));
   return new Map(found);
 }
 
@@ -520,14 +506,15 @@ function ownFiles(folder: string): string[] {
   return names.flatMap((name) => filesOf(join(folder, name))).map((file) => relative(folder, file));
 }
 
-/** Lets npm install a package as it would on an architecture. Returns the folder. */
+/** Lets npm install a package as it would on an architecture, beside versions that are here. Returns the folder. */
 function fetchForArchitecture(
+  { arch, project, work }: Build,
   name: string,
-  { version, optionalDependencies = {} }: Manifest,
-  { here, project, arch, work }: { here: Map<string, Package> } & Pick<Build, "project" | "arch" | "work">,
+  { manifest: { version, optionalDependencies = {} } }: Package,
+  here: Map<string, Package>,
 ): string {
   const folder = mkdtempSync(join(work, "npm-"));
-  // The optional dependencies of a package usually have one version: the one that is installed here.
+  // The optional dependencies of a package usually have one version.
   const pinned = Object.entries(optionalDependencies).map(([optional, range]) => {
     const sibling = here.values().find(({ manifest }) => Bun.semver.satisfies(manifest.version, range));
     return [optional, sibling?.manifest.version ?? range];
@@ -535,12 +522,8 @@ function fetchForArchitecture(
   const manifest = { dependencies: { [name]: version }, overrides: Object.fromEntries(pinned) };
   writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
   const platform = ["--os=linux", `--cpu=${architectures[arch].cpu}`, "--libc=glibc"];
-  npmInstall(
-    folder,
-    project,
-    platform,
-    `--package ${name}: npm could not fetch what ${name} ${version} needs on ${arch}`,
-  );
+  const failure = `--package ${name}: npm could not fetch what ${name} ${version} needs on ${arch}`;
+  npmInstall(folder, project, platform, failure);
   return folder;
 }
 
@@ -558,18 +541,19 @@ function npmInstall(folder: string, from: string, args: string[], failure: strin
   fail(failure);
 }
 
-function noBinary(name: string, { version }: Manifest, arch: Architecture): string {
+function noBinary(name: string, { manifest }: Package, arch: Architecture): string {
   const advice = "build on such a machine, or with --arch for another";
-  return `--package ${name}: ${name} ${version} has no binary for ${arch} with glibc: ${advice}`;
+  return `--package ${name}: ${name} ${manifest.version} has no binary for ${arch} with glibc: ${advice}`;
 }
 
 /** The files to pack of a package, without native code for other machines. Published code goes before compiled code. */
-function filesOfPackage(name: string, { folder, manifest }: Package, arch: Architecture): string[] {
+function filesOfPackage(name: string, found: Package, arch: Architecture): string[] {
+  const { folder } = found;
   const all = ownFiles(folder);
   const native = all.filter((file) => /\.(?:node|dylib|dll|so(?:\.[\d.]+)?)$/.test(file));
   const usable = native.filter((file) => runsOn(join(folder, file), arch));
   const addons = usable.filter((file) => file.endsWith(".node"));
-  if (addons.length === 0 && native.some((file) => file.endsWith(".node"))) fail(noBinary(name, manifest, arch));
+  if (addons.length === 0 && native.some((file) => file.endsWith(".node"))) fail(noBinary(name, found, arch));
   const published = addons.some((file) => file.startsWith("prebuilds/"));
   const isDropped = (file: string) =>
     (native.includes(file) && !usable.includes(file)) || (published && file.startsWith("build/"));
@@ -600,9 +584,10 @@ async function compile(build: Build): Promise<void> {
   const { arch, entry, project } = build;
   const executable = join(build.work, "build/bootstrap"); // in a folder of its own, since Bun leaves a source map there
   const metafile = join(build.work, "metafile.json");
+  const isBunChosen = build.argumentsForBun.some((argument) => /^--(target|compile-executable-path)\b/.test(argument));
   const flags = [
     ...["--compile", `--target=${architectures[arch].bun}`, `--outfile=${executable}`, "--bytecode", "--format=esm"],
-    ...(isChosen(build.argumentsForBun) ? [] : [`--compile-executable-path=${bunFor(build)}`]),
+    ...(isBunChosen ? [] : [`--compile-executable-path=${bunFor(build)}`]),
     ...["--sourcemap", "--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
     ...(build.packages.length > 0 ? ["--compile-autoload-package-json"] : []), // or node_modules is not looked into
     ...build.packages.map((name) => `--external=${name}`),
@@ -620,9 +605,10 @@ async function compile(build: Build): Promise<void> {
   const bundle = parseBundle(bytes);
   const { modules } = bundle;
   if (arch === build.architectures[0]) {
-    if (!needsLoader && !modules.some(({ text }) => text.includes("AWS_LAMBDA_RUNTIME_API"))) fail(noRuntime(entry));
-    warnOfNativeCode(inputs);
-    for (const { text } of modules) warnOfPaths(text);
+    const hasRuntime = needsLoader || modules.some(({ text }) => text.includes("AWS_LAMBDA_RUNTIME_API"));
+    if (!hasRuntime) fail(`${entry} does not import runtime.ts, nor does a file that it imports: it would do nothing`);
+    const warnedOf = warnOfPackages(build, inputs);
+    for (const { text } of modules) warnOfPaths(text, warnedOf);
   }
   for (const module of modules) markAsync(module);
   if (build.languages.length > 0) keepLanguages(bytes, build.languages);
@@ -634,11 +620,6 @@ async function compile(build: Build): Promise<void> {
 /** What goes into a bundle, by paths relative to the project, and what each file imports. */
 interface Metafile {
   inputs: Record<string, { imports: { path: string; original?: string; kind: string; external?: boolean }[] }>;
-}
-
-/** Whether what follows -- says which Bun the executable is made of. */
-function isChosen(argumentsForBun: string[]): boolean {
-  return argumentsForBun.some((argument) => /^--(?:target|compile-executable-path)\b/.test(argument));
 }
 
 /** The Bun that becomes bootstrap: this one if it runs there, or else npm's. Bun itself would not ask the registry. */
@@ -673,7 +654,19 @@ async function bunBuild({ entry, project, interrupted }: Build, args: string[]):
   if (interrupted.aborted) process.exit(interrupted.reason);
   if (status === 0) return;
   process.stderr.write(output.join(""));
-  fail(`bun build failed for ${entry}`);
+  fail(`bun build failed for ${entry}${hintOfMissing(output.join(""))}`);
+}
+
+/** What to do where packages import others that are not installed. */
+function hintOfMissing(output: string): string {
+  const external = new Set<string>();
+  const packages = new Set<string>();
+  for (const [, missing, place = ""] of output.matchAll(/Could not resolve: "([^"]+)".*\n +at (.*)/g)) {
+    const name = packageOf(place);
+    if (name) external.add(` --external ${missing}`) && packages.add(` --package ${name}`);
+  }
+  if (packages.size === 0) return "";
+  return `: install what is missing, leave it out (--${[...external].join("")}), or use${[...packages].join("")}`;
 }
 
 /**
@@ -718,6 +711,7 @@ interface BundledModule {
 /** The modules in an executable, by the table at the end of what Bun has added to itself. */
 function parseBundle(bytes: Buffer): Bundle {
   const end = bytes.lastIndexOf("\n---- Bun! ----\n") - 32; // its size and the place of the table follow
+  if (end < 0) fail(`build.sh does not know the executables of Bun ${Bun.version}`);
   const start = end - Number(bytes.readBigUInt64LE(end));
   const slice = (at: number) => {
     const from = start + bytes.readUInt32LE(at);
@@ -731,7 +725,10 @@ function parseBundle(bytes: Buffer): Bundle {
   return {
     start,
     bytecodeEnd: Math.min(...behind.map(({ byteOffset }) => byteOffset - bytes.byteOffset)),
-    modules: entries.map((entry, index) => ({ text: texts[index]!.toString("latin1"), record: slice(entry + 32) })),
+    modules: entries.map((entry, index) => {
+      const encoding = bytes[entry + 48] === 2 ? "utf16le" : "latin1";
+      return { text: texts[index]!.toString(encoding), record: slice(entry + 32) };
+    }),
   };
 }
 
@@ -745,46 +742,55 @@ function markAsync({ text, record }: BundledModule): void {
   const [flags = 0, version] = record;
   if (version === 1 && flags < 8) record[0] = flags | 4;
   else if (/^await /m.test(text))
-    warn(`Bun ${Bun.version} may stop at a top-level await: test that what is built does not`);
+    warn(`Bun ${Bun.version} may stop at an await: put await 0 at the end of the handler's file`);
 }
 
-function noRuntime(entry: string): string {
-  return `${entry} does not import runtime.ts, nor does a file that it imports: what is built would do nothing`;
-}
-
-/** Warns of what is found on this machine alone. Before the text of each file there is a comment with its name. */
-function warnOfPaths(text: string): void {
-  const warnings = new Set<string>();
-  let file = "";
-  for (const line of text.split("\n")) {
-    file = /^\/\/ (\S.*\.\w+)$/.exec(line)?.[1] ?? file;
-    const [, name] = /\b(__dirname|__filename) = "/.exec(line) ?? [];
-    if (name)
-      warnings.add(`${file} has ${name}, which is a path of this machine: see "More files in the zip" in the README`);
-    const [, call] = file.includes("node_modules/") ? [] : (/\b(?:__)?(import|require)\((?!["'])/.exec(line) ?? []);
-    if (call)
-      warnings.add(`${file} has ${call}() of a computed name, which is looked for only when it runs: name the file`);
-  }
-  for (const warning of warnings) warn(warning);
-}
-
-function warnOfNativeCode(inputs: Metafile["inputs"]): void {
-  const addons = new Map<string, string>(); // one for each package that imports one, or is imported as one
+/** Warns of packages that do not work in a bundle. Returns their names. */
+function warnOfPackages({ project }: Build, inputs: Metafile["inputs"]): Set<string> {
+  const warnings = new Map<string, string>();
   for (const [importer, { imports }] of Object.entries(inputs)) {
     for (const { path, original = "" } of imports) {
       if (!path.endsWith(".node") || !Object.hasOwn(inputs, path)) continue;
-      addons.set(packageOf(importer) ?? packageOf(`node_modules/${original}`) ?? "", path);
+      const name = packageOf(importer) ?? packageOf(`node_modules/${original}`) ?? "";
+      const advice = name && `: use --package ${name}`;
+      warnings.set(name, `${path} is native code for one architecture, but goes into bootstrap for both${advice}`);
     }
   }
-  for (const [name, file] of addons) {
-    const advice = name && `: use --package ${name}`;
-    warn(`${file} is for one architecture, and goes into bootstrap for any${advice}`);
+  for (const file of Object.keys(inputs)) {
+    const name = packageOf(file) ?? "";
+    const manifest = resolve(project, file.replace(/(.*\bnode_modules\/).*/, "$1"), name, "package.json");
+    if (warnings.has(name) || !name || !existsSync(manifest)) continue;
+    const optional = Object.keys(readManifest(manifest).optionalDependencies ?? {});
+    const isNative = optional.some((dependency) => /\b(?:x64|arm64)\b/.test(dependency));
+    const reason = isNative ? "loads native code, which a bundle does not have" : unbundled.get(name);
+    if (reason) warnings.set(name, `${name} ${reason}: use --package ${name}`);
   }
+  for (const warning of warnings.values()) warn(warning);
+  return new Set(warnings.keys());
 }
 
 /** The name of the package that a file is in. */
 function packageOf(path: string): string | undefined {
   return /.*\bnode_modules\/((?:@[^/]+\/)?[^./][^/]*)/.exec(path)?.[1];
+}
+
+/** Warns of what is found only on this machine. Before the text of each file stands a comment with its name. */
+function warnOfPaths(text: string, warnedOf: Set<string>): void {
+  const warnings = new Set<string>();
+  let file = "the bundle";
+  for (const line of text.split("\n")) {
+    file = /^\/[/*] (\S.*?\.\w+)(?: \*\/)?$/.exec(line)?.[1] ?? file;
+    const name = packageOf(file);
+    const [, variable] = /\b(__dirname|__filename) = "/.exec(line) ?? [];
+    const [, call] = /\b(?:__)?(import|require)\((?!["'])/.exec(line) ?? [];
+    if (variable && !warnedOf.has(name ?? "")) {
+      const advice = name ? `use --package ${name}` : 'see "More files in the zip" in the README';
+      warnings.add(`${file} has ${variable}, a path of this machine: if it reads files there, ${advice}`);
+    }
+    if (call && !file.includes("node_modules/"))
+      warnings.add(`${file} has ${call}() of a computed name, which is looked for only when it runs`);
+  }
+  for (const warning of warnings) warn(warning);
 }
 
 // ── Locales ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -800,13 +806,10 @@ function keepLanguages(bytes: Buffer, languages: string[]): void {
 
   const known = new Set(items.map(({ name }) => languageOfItem(name)));
   const unknown = languages.find((language) => !known.has(language));
-  if (unknown) fail(`--locales has ${unknown}, a language that Bun ${Bun.version} has no data of`);
+  if (unknown) fail(`--locales has ${unknown}, for which Bun ${Bun.version} has no data`);
   const scriptOf = (language: string) => new Intl.Locale(language).maximize().script ?? "";
-  const keptLanguages = new Set([
-    "en",
-    ...languages,
-    ...languages.flatMap((language) => relatives.get(language) ?? []),
-  ]);
+  const related = languages.flatMap((language) => relatives.get(language) ?? []);
+  const keptLanguages = new Set(["en", ...languages, ...related]);
   const keptItems = new Set(languages.flatMap((language) => dictionaries.get(scriptOf(language)) ?? []));
   const isKept = ({ name }: Item) => {
     const language = languageOfItem(name);
@@ -1063,7 +1066,8 @@ function uint32(...values: number[]): Buffer {
 // ── Finish: moves what is complete to its place ──────────────────────────────────────────────────────────────────────
 
 function finish(build: Build): void {
-  const { arch, folder, out, packages, staged } = build;
+  const { arch, out, packages, staged } = build;
+  const folder = folderOf(build);
   if (packages.length > 0) rmSync(join(folder, "node_modules"), { recursive: true, force: true }); // of before
   for (const file of packedFiles(build)) {
     mkdirSync(dirname(join(folder, file)), { recursive: true });
@@ -1077,6 +1081,11 @@ function finish(build: Build): void {
   console.log(`${archive}  ${megabytes(archive)}  (${bootstrap})`);
   const isTooLarge = statSync(archive).size > 50 * 2 ** 20;
   if (isTooLarge) warn(`${archive} is larger than 50 MiB: Lambda takes it only from S3`);
+}
+
+/** The folder that bootstrap goes to. */
+function folderOf({ out, arch, flat }: Build): string {
+  return flat ? out : `${out}/${arch}`;
 }
 
 /** What is packed, in the order of the zip. */
@@ -1178,6 +1187,15 @@ const prefetchTables = new Map<string, Record<keyof typeof prefetchPatterns, str
 
 /** What npm takes as the name of a package, without the oldest ones. */
 const packageNames = /^(?:@[\w.~-]+\/)?[\w~-][\w.~-]*$/;
+
+/** Packages that do not work in a bundle, as was tried, and why. */
+const unbundled = new Map([
+  ["@sparticuz/chromium", "reads files of its own"],
+  ["jsdom", "reads files of its own"],
+  ["pdfkit", "reads files of its own"],
+  ["sequelize", "loads a database driver, which needs --package as well"],
+  ["typeorm", "loads a database driver, which needs --package as well"],
+]);
 
 /** Languages whose data is partly that of others: they inherit from them, are an alias of them, or consist of them. */
 const relatives = new Map([

@@ -20,7 +20,7 @@ import {
 } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { test } from "node:test";
-import { architecture, root, shareBun, workspace } from "./sandbox.ts";
+import { architecture, otherBun, root, shareBun, workspace } from "./sandbox.ts";
 
 const packageJson = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const bunVersion: string = packageJson.devDependencies.bun;
@@ -76,6 +76,7 @@ function zipEntries(file: string): unknown {
 
 test("without arguments it builds handler.example.ts for both architectures into dist of the current directory", () => {
   const cwd = mkdtempSync(join(workspace, "cwd-"));
+  otherBun();
   const { status, stdout, stderr } = build(root, [], { cwd });
   assert.equal(status, 0, stderr);
   assert.equal(stderr, "");
@@ -280,7 +281,7 @@ for (const [kind, args, expectedStatus, complaint] of [
     "--flat into the folder of the handler",
     ["handler.ts", "--flat", "--arch", "arm64", "--out", "."],
     2,
-    /^build\.sh: --flat: \. holds more than what is built \(/,
+    /^build\.sh: --flat: \. holds more than what is built: /,
   ],
   [
     "an unknown architecture",
@@ -326,20 +327,20 @@ test("paths that are only on this machine are named with their file, once, and n
   write(project, {
     "handler.ts": `import { json, run } from "./runtime.ts";
 import "a";
-import template from "./template.cjs";
+import template from "./é 日本.cjs";
 run(json(async (name: string) => [template, await import(\`./\${name}.ts\`), await import(name)]));
 `,
-    "template.cjs": 'module.exports = require("node:fs").readFileSync(__dirname + "/template.html");\n',
+    "é 日本.cjs": '/*! © */ module.exports = require("node:fs").readFileSync(__dirname + "/template.html");\n',
     "node_modules/a/index.js": "module.exports = [__filename, (name) => require(name)];\n",
   });
-  const { status, stderr } = build(project, ["handler.ts", "--no-zip"]);
+  const { status, stderr } = build(project, ["handler.ts", "--no-zip", "--arch", architecture]);
   assert.equal(status, 0, stderr);
-  const aPath = 'which is a path of this machine: see "More files in the zip" in the README';
+  const advice = 'see "More files in the zip" in the README';
   assert.deepEqual(stderr.split("\n").sort(), [
     "",
-    "build.sh: warning: handler.ts has import() of a computed name, which is looked for only when it runs: name the file",
-    `build.sh: warning: node_modules/a/index.js has __filename, ${aPath}`,
-    `build.sh: warning: template.cjs has __dirname, ${aPath}`,
+    "build.sh: warning: handler.ts has import() of a computed name, which is looked for only when it runs",
+    "build.sh: warning: node_modules/a/index.js has __filename, a path of this machine: if it reads files there, use --package a",
+    `build.sh: warning: é 日本.cjs has __dirname, a path of this machine: if it reads files there, ${advice}`,
   ]);
 });
 
@@ -520,21 +521,31 @@ for (const [kind, args, expectedStatus, complaint] of [
     "of the current directory",
     ["--include", "."],
     2,
-    /^build\.sh: --include \. holds \/.*, and with it what is built: /,
+    /^build\.sh: --include \. contains \/.*, where build\.sh writes: /,
   ],
-  ["of the current directory, spelled otherwise", ["--include", ".//./"], 2, /^build\.sh: --include \. holds \/.*, /],
-  ["of a link to the current directory", ["--include", "odd/here"], 2, /^build\.sh: --include odd\/here holds \/.*, /],
+  [
+    "of the current directory, spelled otherwise",
+    ["--include", ".//./"],
+    2,
+    /^build\.sh: --include \. contains \/.*, /,
+  ],
+  [
+    "of a link to the current directory",
+    ["--include", "odd/here"],
+    2,
+    /^build\.sh: --include odd\/here contains \/.*, /,
+  ],
   [
     "of the folder that is to hold --out",
     ["--include", "assets", "--out", "assets/out"],
     2,
-    /^build\.sh: --include assets holds assets\/out, /,
+    /^build\.sh: --include assets contains assets\/out, /,
   ],
   [
     "of what was built",
     ["--include", "lib/arm64", "--out=lib"],
     2,
-    /^build\.sh: --include lib\/arm64 holds lib\/arm64, /,
+    /^build\.sh: --include lib\/arm64 contains lib\/arm64, /,
   ],
   [
     "of another bootstrap",
@@ -558,19 +569,19 @@ for (const [kind, args, expectedStatus, complaint] of [
     "of a FIFO",
     ["--include", "odd/fifo"],
     1,
-    /^build\.sh: cannot include what is neither a file nor a folder, .*: odd\/fifo\n$/,
+    /^build\.sh: cannot include odd\/fifo: it is neither a file nor a folder, or /,
   ],
   [
     "of a folder with a link that leads nowhere",
     ["--include", "odd/links"],
     1,
-    /^build\.sh: cannot include what is neither .*: odd\/links\/nowhere\n$/,
+    /^build\.sh: cannot include odd\/links\/nowhere: it is neither .* or a link that leads nowhere\n$/,
   ],
   [
     "of a link that leads nowhere",
     ["--include", "odd/links/nowhere"],
     1,
-    /^build\.sh: cannot include what is neither .*: odd\/links\/nowhere\n$/,
+    /^build\.sh: cannot include odd\/links\/nowhere: it is neither .* or a link that leads nowhere\n$/,
   ],
   [
     "of a folder that a link in it leads back to",

@@ -324,15 +324,15 @@ for (const [kind, args, files, expectedStatus, complaint] of [
     ["--package", "a"],
     packageFiles("node_modules/a", { dependencies: { b: "^1" } }),
     1,
-    /^build\.sh: --package: b, which a needs, is not installed: npm install\n$/,
+    /^build\.sh: --package: a needs b, which is not installed: npm install\n$/,
   ],
-  ["with a version", ["--package", "a@1.0.0"], {}, 2, /^build\.sh: --package a@1\.0\.0 is no name of a package: /],
+  ["with a version", ["--package", "a@1.0.0"], {}, 2, /^build\.sh: --package a@1\.0\.0 is not a package name: /],
   [
     "with a path",
     ["--package=./node_modules/a"],
     {},
     2,
-    /^build\.sh: --package \.\/node_modules\/a is no name of a package: /,
+    /^build\.sh: --package \.\/node_modules\/a is not a package name: /,
   ],
   ["without a name", ["--package", ""], {}, 2, /^build\.sh: --package needs a value \(/],
   [
@@ -376,7 +376,7 @@ for (const member of ["dependencies", "optionalDependencies", "peerDependencies"
       });
       const before = filesIn(project);
       const { status, stdout, stderr } = build(project, ["--no-zip", "--package", "a", "--out", "out/deep"]);
-      assert.match(stderr, /^build\.sh: \/.*\/a\/package\.json has ".*" in \w+, which is no name of a package\n$/);
+      assert.match(stderr, /^build\.sh: \/.*\/a\/package\.json has ".*" in \w+, which is not a package name\n$/);
       assert.deepEqual({ status, stdout }, { status: 1, stdout: "" });
       assert.deepEqual(filesIn(project), [...before, "out", "out/deep"].sort());
     }
@@ -422,10 +422,48 @@ test("native code that goes into a bundle is named once, with the option that is
   assert.equal(status, 0, stderr);
   assert.deepEqual(stderr.split("\n").sort(), [
     "",
-    "build.sh: warning: node_modules/a-linux-x64/a.node is for one architecture, and goes into bootstrap for any: use --package @scope/a",
-    "build.sh: warning: node_modules/a-linux-x64/a.node is for one architecture, and goes into bootstrap for any: use --package b",
-    "build.sh: warning: own.node is for one architecture, and goes into bootstrap for any",
+    "build.sh: warning: node_modules/a-linux-x64/a.node is native code for one architecture, but goes into bootstrap for both: use --package @scope/a",
+    "build.sh: warning: node_modules/a-linux-x64/a.node is native code for one architecture, but goes into bootstrap for both: use --package b",
+    "build.sh: warning: own.node is native code for one architecture, but goes into bootstrap for both",
   ]);
+});
+
+test("a package that does not work in a bundle is named once, with the option that is for it", () => {
+  const project = createProject({
+    "handler.ts": `import { json, run } from "./runtime.ts";
+import sharp from "sharp";
+import pdfkit from "pdfkit";
+import typeorm from "@scope/inner";
+run(json(() => [sharp, pdfkit, typeorm]));
+`,
+    ...packageFiles(
+      "node_modules/sharp",
+      { main: "lib/sharp.js", optionalDependencies: { "@img/sharp-linux-x64": "1.0.0" } },
+      { "lib/sharp.js": "module.exports = __dirname + require('./other.js');", "lib/other.js": "module.exports = 1;" },
+    ),
+    ...packageFiles("node_modules/pdfkit", { main: "js/pdfkit.js" }, { "js/pdfkit.js": "module.exports = __dirname;" }),
+    ...packageFiles("node_modules/@scope/inner", {}, { "index.js": 'module.exports = require("typeorm");' }),
+    ...packageFiles("node_modules/@scope/inner/node_modules/typeorm", { main: "index.js" }, { "index.js": "" }),
+  });
+  const { status, stderr } = build(project, ["--no-zip", "--arch", architecture]);
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(stderr.split("\n").sort(), [
+    "",
+    "build.sh: warning: pdfkit reads files of its own: use --package pdfkit",
+    "build.sh: warning: sharp loads native code, which a bundle does not have: use --package sharp",
+    "build.sh: warning: typeorm loads a database driver, which needs --package as well: use --package typeorm",
+  ]);
+});
+
+test("where packages import what is not installed, bun's message is followed by what to do", () => {
+  const project = createProject({
+    "handler.ts": 'import { json, run } from "./runtime.ts";\nimport a from "a";\nrun(json(() => a));\n',
+    ...packageFiles("node_modules/a", {}, { "index.js": 'require("mysql2");\nrequire("tedious");' }),
+  });
+  const { status, stderr } = build(project, ["--no-zip"]);
+  assert.equal(status, 1);
+  const advice = "install what is missing, leave it out (-- --external mysql2 --external tedious), or use --package a";
+  assert.ok(stderr.endsWith(`\nbuild.sh: bun build failed for ${join(project, "handler.ts")}: ${advice}\n`), stderr);
 });
 
 for (const [kind, args, files] of [

@@ -44,17 +44,22 @@ export function buildWithoutZip(args: string[], cwd = process.cwd()): { status: 
   return spawnSync(join(root, "build.sh"), ["--no-zip", ...args], { cwd, encoding: "utf8" });
 }
 
-/** Gives a project the Bun for the other architecture, so that build.sh need not download it again. */
-export function shareBun(project: string): void {
-  const other = architecture === "arm64" ? ["x86_64", "bun-linux-x64"] : ["arm64", "bun-linux-aarch64"];
-  const cached = join("node_modules/.cache", `${other[1]}-${Bun.version}`);
+/** Has build.sh download the Bun for the other architecture, if it has not yet: its path relative to the repository. */
+export function otherBun(): string {
+  const [arch, name] = architecture === "arm64" ? ["x86_64", "bun-linux-x64"] : ["arm64", "bun-linux-aarch64"];
+  const cached = join("node_modules/.cache", `${name}-${Bun.version}`);
   if (!existsSync(join(root, cached))) {
-    const args = ["--arch", other[0] ?? "", "--out", mkdtempSync(join(workspace, "other-"))];
+    const args = ["--arch", arch, "--out", mkdtempSync(join(workspace, "other-"))];
     const { status, stderr } = buildWithoutZip([...args, join(root, "handler.example.ts")]);
     assert.equal(status, 0, stderr);
   }
+  return cached;
+}
+
+/** Gives a project the Bun for the other architecture, so that build.sh need not download it again. */
+export function shareBun(project: string): void {
   mkdirSync(join(project, "node_modules/.cache"), { recursive: true });
-  symlinkSync(join(root, cached), join(project, cached));
+  symlinkSync(join(root, otherBun()), join(project, otherBun()));
 }
 
 /** What a process prints, as it comes. */
