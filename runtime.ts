@@ -243,7 +243,7 @@ export function json(handler: (event: unknown, ...rest: never[]) => unknown): Ra
     const isPromise = typeof result === "object" && result !== null && "then" in result;
     return isPromise ? toReplyLater(result) : toReply(result);
   };
-  rehearsals.push((headers, body) => void (createContext(headers), toReply(unmarshal(body))));
+  rehearsals.push((headers, body) => void [createContext(headers), toReply(unmarshal(body))]);
   onEveryEvent.push([raw, unmarshal, createContext, toReply, asStreamed, toReplyLater]);
   return raw;
 }
@@ -302,6 +302,7 @@ export function http<Event = unknown>(
   { streaming = false }: { streaming?: boolean } = {},
 ): RawHandler {
   if (typeof fetch !== "function") throw new TypeError(`http takes a function, and got ${kindOf(fetch)}`);
+  rehearsals.push((headers, body) => void [createContext(headers), toRequest(unmarshal(body)), toHead(new Response())]);
   return async (headers, body) => {
     const context = createContext(headers);
     const event = unmarshalWebEvent(body);
