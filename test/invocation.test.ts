@@ -14,6 +14,27 @@ test("invocations are served one after the other", async () => {
   assert.equal(stdout + stderr, "");
 });
 
+for (const handler of ["json", "web"]) {
+  test(`what ${handler} rehearses before its first event is not seen by the service, the handler or the log`, async () => {
+    await using sandbox = await Sandbox.start("rehearsed", { _HANDLER: handler, _X_AMZN_TRACE_ID: "set before" });
+    const next = await sandbox.api.request("GET", "/invocation/next");
+    assert.equal(sandbox.api.connections.length, 1);
+    assert.equal(next.connection.received.length, 0);
+    await next.send(event({ id: "1", body: '{"rawPath":"/","requestContext":{"http":{"method":"GET"}}}' }));
+    const post = await sandbox.api.request("POST", "/invocation/1/response");
+    await post.send(accepted);
+    const reply = JSON.parse(post.body.toString());
+    assert.deepEqual(handler === "web" ? JSON.parse(reply.body) : reply, {
+      calls: 1,
+      traceId: "set before",
+      newGlobals: "",
+      listeners: 0,
+    });
+    const { stdout, stderr } = await sandbox.stop();
+    assert.equal(stdout + stderr, "");
+  });
+}
+
 test("a string is sent as UTF-8", async () => {
   await using sandbox = await Sandbox.start("text");
   const reply = await sandbox.invoke();
