@@ -27,8 +27,8 @@ Compiles HANDLER.ts into DIR/<arch>/bootstrap, and packs it into DIR/bootstrap-<
   --locales LIST  keeps the data of these languages and of English, and drops all others; default: keeps all
                   --locales en,de,ja makes the zip about 6 MB smaller. For a dropped language, Intl and toLocaleString
                   answer in English or in no language, without an error.
-  --no-prefetch   leaves out the prefetch. That is machine code which runs before the program and asks the kernel for all
-                  pages that a start touches. In a new sandbox it makes the cold start several times faster.
+  --no-prefetch   leaves out the prefetch. That is machine code which runs before the program. It asks the kernel for
+                  all pages that a start touches, which makes the cold start in a new sandbox several times faster.
   --flat          puts bootstrap, and what belongs to it, into DIR itself, without a zip; needs --arch
                   For sam build and the bundling of CDK: --arch arm64 --flat --out FOLDER
   --no-zip        makes no zip, which saves most of the time: for container images, or to try something
@@ -696,7 +696,7 @@ function loader({ entry, project }: Build): string {
 }
 
 interface Bundle {
-  /** Offsets in the executable. All bytecode comes first. Then come source maps and texts, which a start does not read. */
+  /** Offsets in the executable. All bytecode comes first. A start does not read the source maps and texts after it. */
   start: number;
   bytecodeEnd: number;
   modules: BundledModule[];
@@ -882,10 +882,10 @@ function canonicalLanguage(code: string): string {
 
 /**
  * In a new sandbox no page of the executable is in memory. Each is read when it is first touched, one after the other,
- * and that is most of a cold start. This code runs at the entry point, between ld.so and the program. It asks the kernel
- * for all of them at once: with MADV_WILLNEED, which begins to read, then with MADV_POPULATE_READ (since Linux 5.14),
- * which maps what has come. Both only advise: where the kernel refuses, nothing changes. A table of addresses and lengths
- * follows the code, up to an address of 0. Registers are as the program expects them.
+ * and that is most of a cold start. This code runs at the entry point, between ld.so and the program. It asks the
+ * kernel for all of them at once: with MADV_WILLNEED, which begins to read, then with MADV_POPULATE_READ (since Linux
+ * 5.14), which maps what has come. Both only advise: where the kernel refuses, nothing changes. A table of addresses
+ * and lengths follows the code, up to an address of 0. Registers are as the program expects them.
  */
 const prefetchCode: Record<Architecture, string> = {
   x86_64: `
@@ -976,8 +976,8 @@ function withPrefetch(executable: Buffer, { start, bytecodeEnd, modules }: Bundl
 
 /** The text of the program itself: runtime.ts names all that it can do. Before the text of each file is its name. */
 function textWithoutRuntime({ text }: BundledModule): string {
-  const files = text.split(/^(?=\/\/ \S.*\.\w+$)/m);
-  return files.filter((file) => !/^\/\/ (?:.*\/)?runtime\.ts\n/.test(file)).join("");
+  const files = text.split(/^(?=\/[/*] \S.*\.\w+(?: \*\/)?$)/m);
+  return files.filter((file) => !/^\/[/*] (?:.*\/)?runtime\.ts(?: \*\/)?\n/.test(file)).join("");
 }
 
 interface ProgramHeader {
@@ -1005,7 +1005,7 @@ function buildId(executable: Buffer, { offset, size }: ProgramHeader): string {
   return /040000001400000003000000474e5500(.{40})/.exec(notes)?.[1] ?? ""; // lengths, NT_GNU_BUILD_ID, "GNU"
 }
 
-/** The address and length of each range in a table, where it is two bytes: the pages to skip, and those of the range. */
+/** The address and length of each range. In a table it is two bytes: the pages to skip, and the pages to ask for. */
 function rangesOf(table: string): [number, number][] {
   const bytes = Buffer.from(table, "base64");
   const ranges: [number, number][] = [];
