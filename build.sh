@@ -886,6 +886,11 @@ function canonicalLanguage(code: string): string {
  * kernel for all of them at once: with MADV_WILLNEED, which begins to read, then with MADV_POPULATE_READ (since Linux
  * 5.14), which maps what has come. Both only advise: where the kernel refuses, nothing changes. A table of addresses
  * and lengths follows the code, up to an address of 0. Registers are as the program expects them.
+ *
+ * The pages stay where they are, in 190 blocks of a compressed file system. Copies of them side by side, mapped over
+ * their places, are in 55 to 90. But each mapping makes every start 5 to 9 µs longer. It is also one of the lines of
+ * /proc/self/maps, which Bun reads twice. With 120 mappings, a cold start from squashfs (zstd) took 0.5 to 0.6 of the
+ * time, and a warm one 0.7 ms more.
  */
 const prefetchCode: Record<Architecture, string> = {
   x86_64: `
