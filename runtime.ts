@@ -39,7 +39,8 @@ type LambdaVariable =
   | `AWS_LAMBDA_FUNCTION_${"MEMORY_SIZE" | "NAME" | "VERSION"}`
   | `AWS_LAMBDA_LOG_${"FORMAT" | "GROUP_NAME" | "LEVEL" | "STREAM_NAME"}`
   | "AWS_LAMBDA_MAX_CONCURRENCY"
-  | "AWS_LAMBDA_RUNTIME_API";
+  | "AWS_LAMBDA_RUNTIME_API"
+  | "BUNSTRAP_RUNTIME_API";
 
 // ── Public types ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -1300,8 +1301,8 @@ function asStreamed(value: unknown): Streamed | undefined {
   return hasStream ? (value as Streamed) : undefined;
 }
 
-/** How long a stream may run, in ms, and how many bytes it may send, before the event loop has its turn. */
-const turn = { ms: 5, bytes: 256 * 1024 };
+/** How long a stream may go on before the event loop has its turn, in ms. */
+const turn = 5;
 
 /**
  * Sends a reply as a stream, in the async context of its invocation.
@@ -1351,7 +1352,6 @@ function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
   }
 
   let turnBegan = Date.now();
-  let turnBytes = 0;
 
   /** Makes the next chunk that is not empty: an empty one would end the body. */
   async function make(): Promise<Uint8Array | undefined> {
@@ -1359,17 +1359,15 @@ function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
     iterator = undefined;
     try {
       for (;;) {
-        if (turnBytes > turn.bytes || Date.now() - turnBegan > turn.ms) {
+        if (Date.now() - turnBegan > turn) {
           await new Promise<void>((resolve) => void setImmediate(resolve));
           turnBegan = Date.now();
-          turnBytes = 0;
         }
         const { done, value } = await maker.next();
         if (done) return undefined;
         const chunk: Uint8Array = typeof value === "string" ? encode(value) : value;
         if (!isBytes(chunk))
           throw marshalError(`a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`);
-        turnBytes += chunk.length;
         stream.made++;
         if (chunk.length > 0) return chunk;
       }
@@ -2477,7 +2475,7 @@ function incompleteError(message: string): RequestError {
 
 /** Says why nothing can be opened any more, if that is so: Bun calls it a refused connection. */
 function whyNoDescriptor(): string {
-  const { closeSync, existsSync, openSync } = getBuiltinModule("node:fs");
+  const { closeSync, existsSync, openSync } = process.getBuiltinModule("node:fs");
   try {
     closeSync(openSync("/dev/null", "r"));
     return "";
