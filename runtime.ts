@@ -916,27 +916,37 @@ const replyLimit = 6 * 1024 * 1024 + 100;
 /** How long the service may keep silent before it answers a POST, in ms. A `GET /next` is waited for without end. */
 const postTimeout = 30_000;
 
-/** An event, from when it was received until it is answered. */
-interface Invocation {
-  id: string;
-  /** What the service said of it: its tenant, for one. */
-  fields: FieldLines;
-  /** The header section of the event: the handler's from when it is called. */
-  headers: Uint8Array;
-  /** `answered` when its outcome is known, `over` when the service has taken the answer, or never will. */
-  state: "running" | "answered" | "over";
+/** An event, from when it is received until the service has its answer. */
+type Invocation = ReturnType<typeof createInvocation>;
+
+function createInvocation(
+  id: string,
+  /** The header section, as the runtime reads it. */
+  fields: FieldLines,
+  /** The same. From when the handler is called, the memory is the handler's. */
+  headers: Uint8Array,
   /** Sends the outcome. Only `answer` calls it, once. */
-  deliver(outcome: Outcome): void;
-  /** Stops the connection from keeping the process alive while the handler works: see {@link ranEmpty}. */
-  unref?: (() => void) | undefined;
-  /** What waits for the handler. The handler alone keeps it from being collected. */
-  settling?: WeakRef<Promise<void>> | undefined;
-  /** How many chunks the handler had made when the event loop last ran empty. */
-  doubtedAt?: number | undefined;
-  /** The reply, if it is a stream. */
-  stream?: OpenStream | undefined;
-  /** The timer of {@link Context.signal}, which holds the event loop until the invocation is over. */
-  timer?: Timer | undefined;
+  deliver: (outcome: Outcome) => void,
+  /** Stops the connection from keeping the process alive while the handler works: {@link ranEmpty}. */
+  unref?: () => void,
+) {
+  return {
+    id,
+    fields,
+    headers,
+    deliver,
+    unref,
+    /** `answered` when its outcome is known, `over` when the service has taken the answer, or never will. */
+    state: "running" as "running" | "answered" | "over",
+    /** What waits for the handler. Only the handler keeps it from being collected. */
+    settling: undefined as WeakRef<Promise<void>> | undefined,
+    /** How many chunks the handler had made when the event loop last ran empty. */
+    doubtedAt: undefined as number | undefined,
+    /** The reply, if it is a stream. */
+    stream: undefined as OpenStream | undefined,
+    /** The timer of {@link Context.signal}, which holds the event loop until the invocation is over. */
+    timer: undefined as Timer | undefined,
+  };
 }
 
 /** What became of an invocation. */
@@ -1062,13 +1072,14 @@ function serveEvents(
     invoke(handler, invocation, body);
   }
 
-  function deliver(this: Invocation, result: Outcome): void {
+  function deliver(result: Outcome): void {
+    const answered = invocation!;
     outcome = result;
     try {
-      const invocationId = fieldBytes(this.fields, "Lambda-Runtime-Invocation-Id");
+      const invocationId = fieldBytes(answered.fields, "Lambda-Runtime-Invocation-Id");
       const fields =
         invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
-      const path = `${runtimePath}/invocation/${encodeURIComponent(this.id)}`;
+      const path = `${runtimePath}/invocation/${encodeURIComponent(answered.id)}`;
       client.request(
         result.kind === "reply"
           ? {
@@ -1084,32 +1095,10 @@ function serveEvents(
         askForEvent,
       );
     } catch (error) {
-      this.state = "over"; // it cannot be answered
+      answered.state = "over"; // it cannot be answered
       escaped(error);
     }
   }
-}
-
-function createInvocation(
-  id: string,
-  fields: FieldLines,
-  headers: Uint8Array,
-  deliver: Invocation["deliver"],
-  unref?: () => void,
-): Invocation {
-  const state = "running";
-  return {
-    id,
-    fields,
-    headers,
-    state,
-    deliver,
-    unref,
-    settling: undefined,
-    doubtedAt: undefined,
-    stream: undefined,
-    timer: undefined,
-  };
 }
 
 /** What is done for every event, here and in the layers, until {@link forgoLastCompiler} has seen to it. */
@@ -1215,29 +1204,13 @@ async function settle(invocation: Invocation, promised: unknown): Promise<void> 
   }
 }
 
-/** Whether a value is bytes. @throws {Error} `Runtime.MarshalError` on a `Uint8Array` that cannot be read. */
+/** Whether a value is bytes. @throws {Error} `Runtime.MarshalError` if their memory is gone. */
 function isBytes(value: unknown): value is Bytes {
   if (typeof value === "string") return true;
   if (!(value instanceof Uint8Array)) return false;
-  const kinds = "a Proxy, an object made from the prototype, or one with a length or a buffer of its own";
-  if (!attempt(() => isGenuine(value), false)) throw marshalError(`a Uint8Array was returned that is none: ${kinds}`);
-  if (value.length === 0 && !attempt(() => [value.at(0)], undefined))
-    throw marshalError(
-      "a Uint8Array was returned whose memory is gone: it was transferred, or a WebAssembly memory has grown",
-    );
-  return true;
-}
-
-/** Whether an array is as long for whoever asks it as it is. */
-function isGenuine(array: Uint8Array): boolean {
-  const { length } = array;
-  if (!ArrayBuffer.isView(array) || plainView(array).length !== length) return false;
-  return Object.getPrototypeOf(array) === Uint8Array.prototype || nativeLength(array) === length;
-}
-
-/** Apart from what every reply goes through, since it mentions `Buffer`. */
-function nativeLength(array: Uint8Array): number {
-  return Buffer.byteLength(array);
+  if (value.length > 0 || attempt(() => [value.at(0)], undefined)) return true;
+  const reason = "it was transferred, or a WebAssembly memory has grown";
+  throw marshalError(`a Uint8Array was returned whose memory is gone: ${reason}`);
 }
 
 /** Reports the error of an invocation, unless it has been answered. */
@@ -2187,19 +2160,34 @@ interface ChunkedBody {
   cancel(): void;
 }
 
-interface HttpResponse extends FieldLines {
-  status: number;
-  /** What was received: the header section from `start` to `end`, and behind an empty line the body, unless that is apart. */
-  bytes: Buffer;
-  start: number;
-  end: number;
-  body: Uint8Array | undefined;
-  /** Whether the connection can be used again, if it is still open. */
-  persistent: boolean;
-  /** The request was sent twice, since the first connection broke before a response: the server may have seen both. */
-  resent: boolean;
-  /** The server answered before the end of a body that is made while it is sent. */
-  incomplete: boolean;
+type HttpResponse = ReturnType<typeof createResponse>;
+
+/** @param text The header section with the status line, in which a character is a byte. */
+function createResponse(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  text: string,
+  isAscii: boolean,
+  status: number,
+  persistent: boolean,
+) {
+  return {
+    status,
+    /** What was received: field lines from `start` to `end`, an empty line, and the body, unless that is apart. */
+    bytes,
+    start,
+    end,
+    body: undefined as Uint8Array | undefined,
+    text,
+    isAscii,
+    /** Whether the connection can be used again, if it is still open. */
+    persistent,
+    /** The request was sent twice, since the first connection broke before a response: the server may have seen both. */
+    resent: false,
+    /** The server answered before the end of a body that is made while it is sent. */
+    incomplete: false,
+  };
 }
 
 interface RequestError extends Error {
@@ -2228,20 +2216,26 @@ type Done = (result: HttpResponse | RequestError) => void;
 type Part = Uint8Array | string;
 
 /** A request until its `done` is called. */
-interface Exchange {
-  request: HttpRequest;
-  /** The request as far as it is made, for as long as it can be sent again. */
-  message: readonly Part[] | undefined;
-  /** What is written, and how many of these parts the socket has taken. */
-  parts: readonly Part[];
-  sent: number;
-  resent: boolean;
-  /** What has come of the response. */
-  incoming: Incoming | undefined;
-  /** The response, if it is there before all of the request is sent. */
-  early: HttpResponse | undefined;
-  timer: Timer | undefined;
-  done: Done;
+type Exchange = ReturnType<typeof createExchange>;
+
+function createExchange(request: HttpRequest, message: readonly Part[], done: Done) {
+  return {
+    request,
+    /** The request as far as it is made, for as long as it can be sent again. */
+    message: message as readonly Part[] | undefined,
+    /** What is written, and how many of these parts the socket has taken. */
+    parts: message,
+    sent: 0,
+    /** Whether it is sent a second time. */
+    resent: false,
+    /** What has come of the response. */
+    incoming: undefined as Incoming | undefined,
+    /** The response, if it is there before all of the request is sent. */
+    early: undefined as HttpResponse | undefined,
+    /** The timer of the time-out. */
+    timer: undefined as Timer | undefined,
+    done,
+  };
 }
 
 /** @param authority Host and port: `127.0.0.1:9001`, `localhost:9001`, `[::1]:9001`. */
@@ -2275,18 +2269,7 @@ function createHttpClient(authority: string): HttpClient {
   }
 
   function request(request: HttpRequest, done: Done): void {
-    const message = serialize(authority, request);
-    const exchange: Exchange = {
-      request,
-      message,
-      parts: message,
-      sent: 0,
-      resent: false,
-      incoming: undefined,
-      early: undefined,
-      timer: undefined,
-      done,
-    };
+    const exchange = createExchange(request, serialize(authority, request), done);
     current = exchange;
     if (socket) send(exchange);
     else reconnect(exchange);
@@ -2551,23 +2534,27 @@ function plainView({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
 }
 
 /** What was received of a response: `bytes` from `at` on are still to be read. */
-interface Incoming {
-  bytes: Buffer;
-  at: number;
-  /** How many interim responses came before it. */
-  interim: number;
-  /** From when its head is there. */
-  response: HttpResponse | undefined;
-  /** How its body is delimited: by a length in bytes, by chunks, or by the end of the connection. */
-  framing: number | "chunks" | "close";
-  /** A body, or a chunk, of which so much is there. */
-  gathered: Uint8Array | undefined;
-  filled: number;
-  chunks: Chunks | undefined;
+type Incoming = ReturnType<typeof createIncoming>;
+
+function createIncoming(bytes: Buffer) {
+  return {
+    bytes,
+    at: 0,
+    /** How many interim responses came before it. */
+    interim: 0,
+    /** From when its head is there. */
+    response: undefined as HttpResponse | undefined,
+    /** How its body is delimited: by a length in bytes, by chunks, or by the end of the connection. */
+    framing: "close" as number | "chunks" | "close",
+    /** A body, or a chunk, of which so much is there. */
+    gathered: undefined as Uint8Array | undefined,
+    filled: 0,
+    received: undefined as ReceivedChunks | undefined,
+  };
 }
 
 /** The chunks that were read: `length` bytes of `body`; and from when its size line was read, the size of the next. */
-interface Chunks {
+interface ReceivedChunks {
   body: Uint8Array;
   length: number;
   size: number | undefined;
@@ -2595,25 +2582,11 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
   if (piece && !begun) {
     const end = piece.indexOf("\r\n\r\n") + 2;
     const text = end >= 2 && end + 2 <= limits.headerSection ? piece.toString("latin1", 0, end) : "";
-    const usual =
-      /^HTTP\/1\.1 (20[0-3]|[45]\d\d)(?: [\t -~]*)?\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*content-length:[ \t]*(\d{1,7})[ \t]*\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*$/i.exec(
-        text,
-      );
-    if (usual && text.slice(0, 4) === "HTTP" && end + 2 + +usual[2]! === piece.length)
-      return {
-        status: +usual[1]!,
-        bytes: piece,
-        start: text.indexOf("\n") + 1,
-        end,
-        body: undefined,
-        text,
-        isAscii: true,
-        persistent: true,
-        resent: false,
-        incomplete: false,
-      };
+    const [, status = "", length = ""] = text.startsWith("HTTP") ? (usualHead().exec(text) ?? []) : [];
+    if (status && end + 2 + +length === piece.length)
+      return createResponse(piece, text.indexOf("\n") + 1, end, text, true, +status, true);
   }
-  const incoming = begun ?? createIncoming(piece);
+  const incoming = begun ?? createIncoming(piece ?? Buffer.alloc(0));
   if (piece && begun) append(begun, piece);
   const response = (incoming.response ??= takeHead(incoming));
   const body = response && takeBody(incoming, response, !piece);
@@ -2623,20 +2596,6 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
   }
   if (!piece) throw new Error("the connection was closed in the middle of a response");
   return incoming;
-}
-
-function createIncoming(piece: Buffer | null): Incoming {
-  const bytes = piece ?? Buffer.alloc(0);
-  return {
-    bytes,
-    at: 0,
-    interim: 0,
-    response: undefined,
-    framing: "close",
-    gathered: undefined,
-    filled: 0,
-    chunks: undefined,
-  };
 }
 
 /** Adds the next piece. What is unread before it stays, so that it can be read as one. */
@@ -2658,21 +2617,7 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
     const status = +text.slice("HTTP/1.1 ".length, "HTTP/1.1 200".length);
     if (status === 101) throw malformed("101: nobody asked for another protocol");
     const persistent = readFraming(incoming, text.toLowerCase());
-    if (status >= 200) {
-      const end = at + text.length;
-      return {
-        status,
-        bytes,
-        start: at + start,
-        end,
-        body: undefined,
-        text,
-        isAscii: false,
-        persistent,
-        resent: false,
-        incomplete: false,
-      };
-    }
+    if (status >= 200) return createResponse(bytes, at + start, at + text.length, text, false, status, persistent);
   }
   throw malformed(`more than ${limits.interim} interim responses`);
 }
@@ -2747,7 +2692,7 @@ function takeUntilClose(incoming: Incoming, isClosed: boolean): Uint8Array | und
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
 function takeChunks(incoming: Incoming): Uint8Array | undefined {
-  const chunks = (incoming.chunks ??= { body: new Uint8Array(0), length: 0, size: undefined });
+  const chunks = (incoming.received ??= { body: new Uint8Array(0), length: 0, size: undefined });
   while ((chunks.size ??= takeChunkSize(incoming))) {
     const { size, length } = chunks;
     if (length + size > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
@@ -2812,14 +2757,31 @@ function malformed(what: string): Error {
 
 // Grammar. In its texts a character is a byte. Regular expressions are made when first needed: a start should not wait for them.
 
-/** @see https://www.rfc-editor.org/rfc/rfc9112#section-4 */
-function isStatusLine(text: string): boolean {
-  return /^HTTP\/1\.\d [1-5]\d\d(?: [^\0\r\n]*)?\r\n$/.test(text);
+/** The rules of RFC 9110, 5.5 and 5.6.2, and RFC 9112, 4 and 5. A value may not have what `field-value` has as obs-fold. */
+const rules = {
+  token: "[!#$%&'*+.^_`|~\\w-]+",
+  value: "[^\\0\\r\\n]*",
+  asciiValue: "[\\t -~]*",
+  framing: "connection:|content-length:|transfer-encoding:",
+};
+
+/** The head of nearly every response: in ASCII, and its body delimited by one `Content-Length` and nothing else. */
+function usualHead(): RegExp {
+  if (usual) return usual;
+  const { token, asciiValue, framing } = rules;
+  const others = `(?:(?!${framing})${token}:${asciiValue}\\r\\n)*`;
+  const statusLine = `HTTP/1\\.1 (20[0-3]|[45]\\d\\d)(?: ${asciiValue})?\\r\\n`;
+  return (usual = RegExp(`^${statusLine}${others}content-length:[ \\t]*(\\d{1,7})[ \\t]*\\r\\n${others}$`, "i"));
 }
 
-/** Lines of a name, a colon right behind it, and a value without CR, LF and NUL. @see https://www.rfc-editor.org/rfc/rfc9112#section-5 */
+let usual: RegExp | undefined;
+
+function isStatusLine(text: string): boolean {
+  return RegExp(`^HTTP/1\\.\\d [1-5]\\d\\d(?: ${rules.value})?\\r\\n$`).test(text);
+}
+
 function areFieldLines(text: string): boolean {
-  return /^(?:[!#$%&'*+.^_`|~\w-]+:[^\0\r\n]*\r\n)*$/.test(text);
+  return RegExp(`^(?:${rules.token}:${rules.value}\\r\\n)*$`).test(text);
 }
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
