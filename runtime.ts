@@ -14,6 +14,13 @@
  * the process, local mode, error reports, the log, and last the HTTP/1.1 client. It imports nothing, so that it can live on
  * as a copy in any project.
  *
+ * The way of an event:
+ *
+ *     run → serve → serveEvents: askForEvent → receiveEvent → invoke → handler → answer → deliver → askForEvent
+ *     HTTP client, for each request: request → serialize → send → data → parseResponse → finish
+ *
+ * A handler that promises its reply comes to `answer` by `settle`; a stream by `sendStream`, which sends the rest, too.
+ *
  * SPDX-License-Identifier: MIT
  */
 
@@ -185,7 +192,7 @@ export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdo
   if (env.AWS_LAMBDA_MAX_CONCURRENCY) concurrency = parseConcurrency(env.AWS_LAMBDA_MAX_CONCURRENCY);
   running = true;
   if (!runtimeApi) void serveLocally(picked);
-  else if (onShutdown) void registerForShutdown(runtimeApi, onShutdown, () => serve(picked, runtimeApi));
+  else if (onShutdown) void registerForShutdown(runtimeApi, onShutdown).then(() => serve(picked, runtimeApi));
   else serve(picked, runtimeApi);
 }
 
@@ -887,6 +894,9 @@ const refusal = !Bun.isMainThread
 /** The descriptor of standard output: in local mode it is for the reply alone. */
 let standardOutput = 1;
 
+/** The C library, once it is open. */
+let libc: ReturnType<typeof openLibc> | undefined;
+
 const isFunction = !refusal && (runtimeApi !== undefined || Bun.main.startsWith("/$bunfs/"));
 if (isFunction) takeOver();
 
@@ -969,17 +979,12 @@ let stage: "initializing" | "serving" | "failing" | "stopping" | "ended" = "init
 let concurrency = 1;
 
 /** Knows, where several are in flight, which invocation the code that runs belongs to. */
-let storage: ReturnType<typeof createStorage> | undefined;
+let storage: import("node:async_hooks").AsyncLocalStorage<Invocation> | undefined;
 
 /** The invocations that were received and that the service does not hold for finished. */
 const inFlight = new Set<Invocation>();
 
-/**
- * Serves events, one after the other or several at a time, until the service says that there are no more.
- *
- * Up to the first request on the wire, this way goes around what costs 50 to 110 µs when it is first touched, measured
- * where a cold start is 5 ms: `new Promise`, a regular expression, a generator, a spread of an array, `Math`.
- */
+/** Serves events, one after the other or several at a time, until the service says that there are no more. */
 function serve(handler: RawHandler, authority: string): void {
   try {
     rehearse();
@@ -1013,15 +1018,9 @@ function endServing(failure?: unknown): void {
 }
 
 /**
- * Serves one event after the other, over one connection. Each step calls the next, and nothing is awaited that is there:
- *
- * - `askForEvent` sends `GET /next`: in the HTTP client, `request`, `serialize`, `send`;
- * - `receiveEvent` has its response: `data`, `parseResponse`, `finish`;
- * - `invoke` calls the handler, which has its reply at once, or else `settle`s;
- * - `deliver` sends the reply as the first request was, and `askForEvent` has the service's acknowledgement.
- *
- * Functions on this way contain their rare cases. The first thousand events pay for the compilers of JavaScriptCore, and these
- * come to a function the later the larger it is, and the more of it has never run.
+ * Serves one event after the other, over one connection. Each step calls the next, and nothing is awaited that is there.
+ * These functions are large on purpose: JavaScriptCore compiles large, partly unused functions later, which saves CPU time in
+ * the first thousand events.
  *
  * @param endLoop Called once: when there are no more events, or with what has failed, and with whose answer it was.
  */
@@ -1105,9 +1104,9 @@ function serveEvents(
 const onEveryEvent: Function[][] = [[invoke, settle, isBytes]];
 
 /**
- * Keeps what is done for every event from FTL, the last of JavaScriptCore's compilers: where nearly all is done by the system,
- * that takes more than it gives back, 80 of the 330 ms of CPU time of the first 10,000 events, and 5 MB. Handlers are
- * compiled as ever. Done while nobody waits: after the first event.
+ * Keeps what is done for every event from FTL, the last of JavaScriptCore's compilers. Where the system does nearly all of
+ * the work, FTL takes more than it gives back. Handlers are compiled as ever. This is done after the first event, while
+ * nobody waits.
  *
  * @see https://bun.com/reference/bun/jsc/noFTL
  */
@@ -1122,9 +1121,11 @@ function forgoLastCompiler(): void {
  * and goes on to, that is the end.
  */
 async function serveConcurrently(handler: RawHandler, authority: string): Promise<void> {
-  storage = createStorage();
+  const { AsyncLocalStorage } = getBuiltinModule("node:async_hooks");
+  storage = new AsyncLocalStorage<Invocation>();
   let active = concurrency; // loops that neither pause nor are over
-  let isOver = false; // what any loop is told, each will be
+  let isOver = false; // whether a loop was told 410, so that the others stop, too
+  const mostFailures = 5; // after each of them a loop pauses twice as long as before: 100 ms, 200 ms, …
 
   async function loop(): Promise<void> {
     const client = createHttpClient(authority);
@@ -1144,7 +1145,7 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
         log("ERROR", invocation, `one of ${concurrency} loops has failed: ${failure.message}`);
       whenAnswered();
       if (isOver) return;
-      await Bun.sleep(shortestPause * 2 ** failures);
+      await Bun.sleep(100 * 2 ** failures);
       failures = Math.min(failures + 1, mostFailures);
       active++;
     }
@@ -1156,17 +1157,6 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
   } catch (error) {
     endServing(error);
   }
-}
-
-/** How long a loop that has failed pauses, in ms: at first, and twice as long after every further failure in a row … */
-const shortestPause = 100;
-
-/** … up to so many. */
-const mostFailures = 5;
-
-function createStorage() {
-  const { AsyncLocalStorage } = process.getBuiltinModule("node:async_hooks");
-  return new AsyncLocalStorage<Invocation>();
 }
 
 /** Calls the handler, and answers at once if that has its reply at once. */
@@ -1234,11 +1224,8 @@ function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | 
   if (resent && (status === 400 || status === 403)) return undefined; // it was delivered the first time
   if (status === 413 && outcome.kind === "reply") {
     const size = Buffer.byteLength(outcome.reply);
-    log(
-      "ERROR",
-      invocation,
-      `the reply of ${size} bytes is too large, so the invocation has failed; the limit is ${replyLimit} bytes`,
-    );
+    const consequence = `is too large, so the invocation has failed; the limit is ${replyLimit} bytes`;
+    log("ERROR", invocation, `the reply of ${size} bytes ${consequence}`);
   } else {
     const reason = status === 410 ? "came after the invocation had timed out" : "was refused";
     log("ERROR", invocation, `${what} ${reason}: ${summary(result)}`);
@@ -1540,15 +1527,16 @@ const shutdownBudget = 250;
 const answerBudget = 150;
 
 /** Registers an internal extension, without which the service sends no SIGTERM. The function is served without it, too. */
-async function registerForShutdown(
-  authority: string,
-  onShutdown: () => void | Promise<void>,
-  done: () => void,
-): Promise<void> {
+async function registerForShutdown(authority: string, onShutdown: () => void | Promise<void>): Promise<void> {
   process.on("SIGTERM", () => void shutDown(onShutdown));
+  const client = createHttpClient(authority);
+  async function ask(request: HttpRequest): Promise<HttpResponse> {
+    const response = await sendAsync(client, request);
+    if (response.status === 200) return response;
+    throw new Error(`${request.method} ${request.target} was answered ${summary(response)}`);
+  }
   try {
-    const client = createHttpClient(authority);
-    const response = await sendAsync(client, {
+    const response = await ask({
       method: "POST",
       target: `${extensionPath}/register`,
       fields: `${userAgent}Lambda-Extension-Name: bunstrap\r\nContent-Type: application/json\r\n`,
@@ -1556,39 +1544,19 @@ async function registerForShutdown(
       timeout: 1_000,
     });
     const identifier = fieldValue(response, "Lambda-Extension-Identifier");
-    if (response.status !== 200 || identifier === undefined) throw new Error(`it was answered ${summary(response)}`);
-    void awaitExtensionEvent(client, identifier);
-  } catch (error) {
-    log(
-      "ERROR",
-      undefined,
-      `onShutdown will not be called, since the extension was not registered: ${describe(error).errorMessage}`,
+    if (identifier === undefined) throw new Error(`no identifier came: ${summary(response)}`);
+    const fields = `${userAgent}Lambda-Extension-Identifier: ${identifier}\r\n`;
+    // No event comes. That the request is open tells the service that the extension is ready.
+    ask({ method: "GET", target: `${extensionPath}/event/next`, fields, background: true }).catch((error) =>
+      log("ERROR", undefined, `onShutdown may not be called: ${describe(error).errorMessage}`),
     );
+  } catch (error) {
+    const reason = `the extension was not registered: ${describe(error).errorMessage}`;
+    log("ERROR", undefined, `onShutdown will not be called, since ${reason}`);
   }
-  done();
 }
 
 const extensionPath = "/2020-01-01/extension";
-
-/** Asks for an event that never comes: that the request is open is what tells the service that the extension is ready. */
-async function awaitExtensionEvent(client: HttpClient, identifier: string): Promise<void> {
-  try {
-    const fields = `${userAgent}Lambda-Extension-Identifier: ${identifier}\r\n`;
-    const response = await sendAsync(client, {
-      method: "GET",
-      target: `${extensionPath}/event/next`,
-      fields,
-      background: true,
-    });
-    if (response.status !== 200) throw new Error(`it was answered ${summary(response)}`);
-  } catch (error) {
-    log(
-      "ERROR",
-      undefined,
-      `onShutdown may not be called, since GET /extension/event/next failed: ${describe(error).errorMessage}`,
-    );
-  }
-}
 
 /** Waits for what is in flight, then for `onShutdown`, both within the budget. */
 async function shutDown(onShutdown: () => void | Promise<void>): Promise<void> {
@@ -1634,17 +1602,13 @@ function isWatched(): boolean {
 async function serveLocally(handler: RawHandler): Promise<void> {
   const event = process.argv[2] ?? (isTerminal(0) ? undefined : await Bun.stdin.bytes());
   if (event === undefined) {
-    writeLine(
-      "usage: the event is the first argument, or standard input; in Lambda, AWS_LAMBDA_RUNTIME_API would be set",
-    );
+    writeLine("usage: the event is the first argument, or standard input; in Lambda AWS_LAMBDA_RUNTIME_API is set");
     return end(2);
   }
   if (event.length === 0 && typeof event !== "string")
     writeLine("standard input is empty, and so is the event: to json it is null");
-  if (process.argv[2] && isFile(process.argv[2]))
-    writeLine(
-      `the event is the text ${process.argv[2]}, and not what is in the file: for that, use <${process.argv[2]}`,
-    );
+  if (typeof event === "string" && isFile(event))
+    writeLine(`the event is the text ${event}, and not what is in the file: for that, use <${event}`);
   const id = crypto.randomUUID();
   const headers = encode(
     `Lambda-Runtime-Aws-Request-Id: ${id}\r\n` +
@@ -1680,13 +1644,6 @@ async function print(outcome: Outcome): Promise<void> {
 /** How long a local invocation is told that it has, in ms: as long as Lambda ever gives. */
 const localTimeout = 15 * 60 * 1000;
 
-interface ForeignFunctions {
-  dlopen(
-    library: string,
-    symbols: object,
-  ): { symbols: Record<"dup" | "dup2" | "fcntl", (...values: number[]) => number> };
-}
-
 /**
  * Turns what is written to standard output, by whatever means, to standard error.
  * Returns the descriptor that standard output can still be reached by.
@@ -1694,16 +1651,11 @@ interface ForeignFunctions {
 function divertStandardOutput(): number {
   try {
     if (isWatched()) throw new Error("the next run would inherit what is diverted");
-    const { dlopen } = getBuiltinModule("bun:ffi") as unknown as ForeignFunctions;
-    const { symbols } = dlopen(process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6", {
-      dup: { args: ["int"], returns: "int" },
-      dup2: { args: ["int", "int"], returns: "int" },
-      fcntl: { args: ["int", "int"], returns: "int" },
-    });
+    const { dup, dup2, fcntl } = (libc ??= openLibc());
     const [F_GETFD, FD_CLOEXEC, none] = [1, 1, 2 ** 31 - 1];
-    // What was closed, Bun has opened as /dev/null, with the flag that nothing has that was inherited.
-    const descriptor = symbols.fcntl(1, F_GETFD) === FD_CLOEXEC ? none : symbols.dup(1);
-    symbols.dup2(2, 1);
+    // If descriptor 1 was closed, Bun has opened /dev/null there with FD_CLOEXEC, a flag that nothing inherited has.
+    const descriptor = fcntl(1, F_GETFD) === FD_CLOEXEC ? none : dup(1);
+    dup2(2, 1);
     return descriptor;
   } catch {
     console.log = console.info = console.debug = console.error; // at least what is logged
@@ -1783,14 +1735,8 @@ function causeFrame(frame: string): { path: string; line: number; label: string 
 /** Describes anything that can be thrown: an error, any other value, an object that throws when it is looked at. */
 function describe(thrown: unknown): ErrorReport {
   if (!attempt(() => isErrorLike(thrown), false)) {
-    return {
-      errorMessage: attempt(
-        () => (typeof thrown === "object" ? (stringify(thrown) ?? "an object") : String(thrown)),
-        unreadable,
-      ),
-      errorType: kindOf(thrown),
-      stackTrace: [],
-    };
+    const text = () => (typeof thrown === "object" ? (stringify(thrown) ?? "an object") : String(thrown));
+    return { errorMessage: attempt(text, unreadable), errorType: kindOf(thrown), stackTrace: [] };
   }
   const error = thrown as Error;
   return {
@@ -2010,21 +1956,11 @@ function format(values: unknown[]): string {
 }
 
 function formatted(specifier: string, value: unknown): string {
-  switch (specifier) {
-    case "%s":
-      return attempt(() => String(value), unreadable);
-    case "%d":
-    case "%i":
-      return attempt(() => String(Math.trunc(Number(value))), "NaN");
-    case "%f":
-      return attempt(() => String(Number(value)), "NaN");
-    case "%j":
-      return attempt(() => String(stringify(value)), unreadable);
-    case "%c":
-      return ""; // style sheets are not for log lines
-    default:
-      return display(value);
-  }
+  if (specifier === "%s") return attempt(() => String(value), unreadable);
+  if (specifier === "%j") return attempt(() => String(stringify(value)), unreadable);
+  if (specifier === "%f") return attempt(() => String(Number(value)), "NaN");
+  if (specifier === "%d" || specifier === "%i") return attempt(() => String(Math.trunc(Number(value))), "NaN");
+  return specifier === "%c" ? "" : display(value); // style sheets are not for log lines
 }
 
 /** The method that an object is printed with, if it has one. */
@@ -2037,16 +1973,11 @@ function display(value: unknown): string {
     return toText(detailsOf(this));
   }
   const { prototype } = Error;
-  const isSet =
-    !(inspectMethod in prototype) &&
-    Reflect.defineProperty(prototype, inspectMethod, { value: inspect, configurable: true });
-  try {
-    return Bun.inspect(value, { depth: 2 }).trimEnd();
-  } catch {
-    return unreadable;
-  } finally {
-    if (isSet) Reflect.deleteProperty(prototype, inspectMethod);
-  }
+  const isSet = inspectMethod in prototype; // by the handler, or below
+  if (!isSet) Object.defineProperty(prototype, inspectMethod, { value: inspect, configurable: true });
+  const text = attempt(() => Bun.inspect(value, { depth: 2 }).trimEnd(), unreadable);
+  if (!isSet) Reflect.deleteProperty(prototype, inspectMethod);
+  return text;
 }
 
 /** Replaces the console in Lambda when it is first used: where nothing is logged, nothing is spent on it. */
@@ -2069,21 +2000,18 @@ function consoleMethods(console: Console): ConsoleMethods {
     error: (...values) => logValues("ERROR", values),
     fatal: (...values) => logValues("FATAL", values),
   };
-  const stdout = {
-    write: (text: string) => logValues("INFO", [text.trimEnd()]),
-  } as unknown as NodeJS.WritableStream;
+  const stdout = { write: (text: string) => logValues("INFO", [text.trimEnd()]) } as unknown as NodeJS.WritableStream;
   let nodeConsole: ConsoleMethods | undefined;
-  const others: ConsoleMethods = {};
-  for (const name of "assert count countReset dir dirxml group groupCollapsed groupEnd table time timeEnd timeLog".split(
-    " ",
-  )) {
-    others[name] = (...values) => {
+  const names = "assert count countReset dir dirxml group groupCollapsed groupEnd table time timeEnd timeLog";
+  const others = names.split(" ").map((name): [string, ConsoleMethods[string]] => [
+    name,
+    (...values) => {
       const { Console } = console; // takes 10 ms to load
       nodeConsole ??= Object.assign(new Console({ stdout, ignoreErrors: false, colorMode: false }) as object, methods);
       attempt(() => nodeConsole?.[name]?.(...values), undefined);
-    };
-  }
-  return { ...others, ...methods };
+    },
+  ]);
+  return { ...Object.fromEntries(others), ...methods };
 }
 
 type ConsoleMethods = Record<string, (...values: unknown[]) => void>;
@@ -2103,7 +2031,7 @@ function writeLine(line: string): void {
 /** Writes to a descriptor before anything else happens. @throws {Error} if it is closed. */
 function write(descriptor: number, content: Bytes): void {
   const bytes = typeof content === "string" ? encode(content) : content;
-  let written = attempt(() => writeOnce(descriptor, bytes), 0);
+  let written = attempt(() => Math.max(0, Number((libc ??= openLibc()).write(descriptor, bytes, bytes.length))), 0);
   if (written === bytes.length) return;
   const { writeSync } = getBuiltinModule("node:fs");
   while (written < bytes.length) {
@@ -2116,16 +2044,16 @@ function write(descriptor: number, content: Bytes): void {
   }
 }
 
-/** Returns how many bytes were taken. By write(2), since `node:fs` takes 3 ms to load: 40 ms of a first event with 128 MB. */
-function writeOnce(descriptor: number, bytes: Uint8Array): number {
-  if (!libc) {
-    const { dlopen } = getBuiltinModule("bun:ffi") as typeof import("bun:ffi");
-    libc = dlopen("libc.so.6", { write: { args: ["i32", "ptr", "usize"], returns: "i64" } } as const);
-  }
-  return Math.max(0, Number(libc.symbols.write(descriptor, bytes, bytes.length)));
+/** Opens the C library, since `node:fs` takes 3 ms to load: 40 ms of a first event with 128 MB. */
+function openLibc() {
+  const { dlopen } = getBuiltinModule("bun:ffi") as typeof import("bun:ffi");
+  return dlopen(process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6", {
+    dup: { args: ["i32"], returns: "i32" },
+    dup2: { args: ["i32", "i32"], returns: "i32" },
+    fcntl: { args: ["i32", "i32"], returns: "i32" },
+    write: { args: ["i32", "ptr", "usize"], returns: "i64" },
+  } as const).symbols;
 }
-
-let libc: { symbols: { write(descriptor: number, bytes: Uint8Array, length: number): number | bigint } } | undefined;
 
 // ── An HTTP/1.1 client for one local server: connection, response parser, grammar ───────────────────────────────────
 //
@@ -2162,25 +2090,16 @@ interface ChunkedBody {
 
 type HttpResponse = ReturnType<typeof createResponse>;
 
-/** @param text The header section with the status line, in which a character is a byte. */
-function createResponse(
-  bytes: Buffer,
-  start: number,
-  end: number,
-  text: string,
-  isAscii: boolean,
-  status: number,
-  persistent: boolean,
-) {
+/** @param lines The status line and the field lines, which begin `at` there in the bytes. */
+function createResponse(lines: FieldLines, bytes: Buffer, at: number, status: number, persistent: boolean) {
   return {
+    ...lines,
     status,
     /** What was received: field lines from `start` to `end`, an empty line, and the body, unless that is apart. */
     bytes,
-    start,
-    end,
+    start: at + lines.text.indexOf("\n") + 1,
+    end: at + lines.text.length,
     body: undefined as Uint8Array | undefined,
-    text,
-    isAscii,
     /** Whether the connection can be used again, if it is still open. */
     persistent,
     /** The request was sent twice, since the first connection broke before a response: the server may have seen both. */
@@ -2193,21 +2112,6 @@ function createResponse(
 interface RequestError extends Error {
   /** The request did not get out whole, and cannot be sent again. The connection is closed; the next request opens another. */
   incomplete?: true;
-}
-
-interface HttpClient {
-  /** Opens the connection unless it is open. `done` takes an error if there is nobody to connect to. */
-  connect(done: (failure?: Error) => void): void;
-  /**
-   * Sends a request, when no other is under way. `done` takes the response, or an error: if there is nobody to connect to, if
-   * the connection breaks a second time before a response, on a response that breaks off or is not HTTP/1.1, on one that does
-   * not come in time, and if the body is taken away while it is sent.
-   */
-  request(request: HttpRequest, done: Done): void;
-  /** Lets the event loop end in spite of the connection, until the next request. */
-  unref(): void;
-  /** The functions that every request goes through. */
-  onEveryRequest: Function[];
 }
 
 type Done = (result: HttpResponse | RequestError) => void;
@@ -2238,8 +2142,10 @@ function createExchange(request: HttpRequest, message: readonly Part[], done: Do
   };
 }
 
+type HttpClient = ReturnType<typeof createHttpClient>;
+
 /** @param authority Host and port: `127.0.0.1:9001`, `localhost:9001`, `[::1]:9001`. */
-function createHttpClient(authority: string): HttpClient {
+function createHttpClient(authority: string) {
   const { hostname, port } = parseAuthority(authority);
 
   // The connection is closed without a socket, idle with one, and busy with an exchange too.
@@ -2258,6 +2164,7 @@ function createHttpClient(authority: string): HttpClient {
    */
   let dial = dialHere;
 
+  /** Opens the connection unless it is open. `done` takes an error if there is nobody to connect to. */
   function connect(done: (failure?: Error) => void): void {
     if (socket) return done();
     whenOpen = done;
@@ -2268,6 +2175,11 @@ function createHttpClient(authority: string): HttpClient {
     void Bun.connect({ hostname, port, socket: { open, connectError, data, drain, close } });
   }
 
+  /**
+   * Sends a request, when no other is under way. `done` takes the response, or an error: if there is nobody to connect to, if
+   * the connection breaks a second time before a response, on a response that breaks off or is not HTTP/1.1, on one that does
+   * not come in time, and if the body is taken away while it is sent.
+   */
   function request(request: HttpRequest, done: Done): void {
     const exchange = createExchange(request, serialize(authority, request), done);
     current = exchange;
@@ -2365,7 +2277,7 @@ function createHttpClient(authority: string): HttpClient {
     if (!("status" in response)) return void (exchange.incoming = response);
     response.resent = exchange.resent;
     response.incomplete = !!exchange.request.chunks?.isOpen;
-    const isSent = !isUnsent(exchange) && !response.incomplete;
+    const isSent = exchange.sent === exchange.parts.length && !response.incomplete;
     if (!isSent && !response.incomplete && response.status < 300) {
       exchange.early = response; // the rest is sent all the same
       if (!piece) broken(exchange);
@@ -2376,7 +2288,7 @@ function createHttpClient(authority: string): HttpClient {
   }
 
   function drain(from: Bun.Socket<undefined>): void {
-    if (from === socket && current && isUnsent(current)) send(current);
+    if (from === socket && current && current.sent < current.parts.length) send(current);
   }
 
   function close(from: Bun.Socket<undefined>, error?: Error): void {
@@ -2409,20 +2321,17 @@ function createHttpClient(authority: string): HttpClient {
   /** The connection is gone: the request is sent again, once, unless any of the response has come, or it is not there any more. */
   function broken(exchange: Exchange, error?: Error): void {
     const { early, incoming, message, resent, request } = exchange;
+    const { method, target } = request;
+    const fail = (failure: RequestError) => finish(exchange, failure);
     if (early)
-      return finish(
-        exchange,
+      return fail(
         incompleteError(`the connection broke before all of it was sent, though it was answered ${early.status}`),
       );
-    if (incoming && error)
-      return finish(exchange, new Error(`the connection broke in the middle of a response: ${error.message}`));
+    if (incoming && error) return fail(new Error(`the connection broke in the middle of a response: ${error.message}`));
     if (incoming) return data(socket, null); // there is none any more
-    if (!message) return finish(exchange, incompleteError("the connection broke after its first chunk was sent"));
+    if (!message) return fail(incompleteError("the connection broke after its first chunk was sent"));
     if (resent)
-      return finish(
-        exchange,
-        new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`),
-      );
+      return fail(new Error(`${authority} twice closed the connection instead of answering ${method} ${target}`));
     if (exchange.timer) clearTimeout(exchange.timer);
     exchange.timer = undefined;
     exchange.parts = message;
@@ -2444,12 +2353,10 @@ function createHttpClient(authority: string): HttpClient {
     isHeld = isToBeHeld;
   }
 
+  /** Lets the event loop end in spite of the connection, until the next request. */
+  const unref = () => hold(false);
   const onEveryRequest = [request, serialize, encode, send, data, parseResponse, finish, fieldValue, fieldBytes];
-  return { connect, request, unref: () => hold(false), onEveryRequest };
-}
-
-function isUnsent({ parts, sent }: Exchange): boolean {
-  return sent < parts.length;
+  return { connect, request, unref, onEveryRequest };
 }
 
 function incompleteError(message: string): RequestError {
@@ -2470,12 +2377,9 @@ function whyNoDescriptor(): string {
 }
 
 function parseAuthority(authority: string): { hostname: string; port: number } {
-  const colon = authority.lastIndexOf(":");
-  const isBracketed = authority[0] === "[" && authority[colon - 1] === "]";
-  const hostname = isBracketed ? authority.slice(1, colon - 1) : authority.slice(0, colon);
-  const port = parseDigits(authority.slice(colon + 1));
-  const isHost = colon > 0 && hostname !== "" && (isBracketed || authority.indexOf(":") === colon);
-  if (!isHost || !(port > 0 && port < 65536)) throw new Error(`${JSON.stringify(authority)} is not host:port`);
+  const [, bracketed, hostname = bracketed, digits] = /^(?:\[(.+)\]|([^:]+)):(\d{1,5})$/.exec(authority) ?? [];
+  const port = Number(digits);
+  if (!hostname || !(port > 0 && port < 65536)) throw new Error(`${JSON.stringify(authority)} is not host:port`);
   return { hostname, port };
 }
 
@@ -2584,7 +2488,7 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
     const text = end >= 2 && end + 2 <= limits.headerSection ? piece.toString("latin1", 0, end) : "";
     const [, status = "", length = ""] = text.startsWith("HTTP") ? (usualHead().exec(text) ?? []) : [];
     if (status && end + 2 + +length === piece.length)
-      return createResponse(piece, text.indexOf("\n") + 1, end, text, true, +status, true);
+      return createResponse({ text, isAscii: true }, piece, 0, +status, true);
   }
   const incoming = begun ?? createIncoming(piece ?? Buffer.alloc(0));
   if (piece && begun) append(begun, piece);
@@ -2617,7 +2521,7 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
     const status = +text.slice("HTTP/1.1 ".length, "HTTP/1.1 200".length);
     if (status === 101) throw malformed("101: nobody asked for another protocol");
     const persistent = readFraming(incoming, text.toLowerCase());
-    if (status >= 200) return createResponse(bytes, at + start, at + text.length, text, false, status, persistent);
+    if (status >= 200) return createResponse({ text, isAscii: false }, bytes, at, status, persistent);
   }
   throw malformed(`more than ${limits.interim} interim responses`);
 }
@@ -2642,20 +2546,10 @@ function readFraming(incoming: Incoming, head: string): boolean {
 }
 
 function parseContentLength(values: string[]): number {
-  const length = parseDigits(values[0] ?? "");
-  const isValid = length <= limits.body && values.every((value) => value === values[0]);
+  const [value = ""] = values;
+  const isValid = /^\d+$/.test(value) && +value <= limits.body && values.every((other) => other === value);
   if (!isValid) throw malformed(`Content-Length ${JSON.stringify(values.join())} (at most ${limits.body} bytes)`);
-  return length;
-}
-
-/** The number that decimal digits write, and NaN for anything else, of which `Number` takes a lot. */
-function parseDigits(text: string): number {
-  let number = text === "" ? NaN : 0;
-  for (let at = 0; at < text.length; at++) {
-    const digit = text.charCodeAt(at) - 0x30;
-    number = digit >= 0 && digit <= 9 ? 10 * number + digit : NaN;
-  }
-  return number;
+  return +value;
 }
 
 function takeBody(incoming: Incoming, { status }: HttpResponse, isClosed: boolean): Uint8Array | undefined {
