@@ -31,7 +31,7 @@ const version = "0.2.0";
 
 if (typeof Bun === "undefined") throw new Error("bunstrap needs Bun: run this with bun (Vitest as bun --bun vitest)");
 
-/** What a handler may overwrite, as it was before the handler was loaded. */
+/** `exit` and `printError` are Bun's own: programs wrap the one, and replace the console. */
 const { parse, stringify } = JSON;
 const { getBuiltinModule } = process;
 const { error: printError } = console;
@@ -877,8 +877,8 @@ function createInvokeStore() {
 
 // ── On import ───────────────────────────────────────────────────────────────────────────────────────────────────────
 //
-// All that acts when the file is imported. It does so in Lambda and in a compiled function only, where what is thrown while
-// modules load has to be reported. In a program that runs from source outside Lambda, `run` does it.
+// Only this part acts on import, and only in Lambda or in a compiled function: errors have to be reported even while modules
+// load. Where a program runs from source outside Lambda, `run` calls `takeOver`.
 
 /** Host and port of the Runtime API. Outside Lambda there is none. */
 const runtimeApi = env.AWS_LAMBDA_RUNTIME_API;
@@ -900,7 +900,7 @@ let libc: ReturnType<typeof openLibc> | undefined;
 const isFunction = !refusal && (runtimeApi !== undefined || Bun.main.startsWith("/$bunfs/"));
 if (isFunction) takeOver();
 
-/** From here on the runtime reports what ends the process, and what is logged goes where the log goes. */
+/** Has the runtime report what ends the process, and write the log. */
 function takeOver(): void {
   process.on("uncaughtException", escaped);
   process.on("unhandledRejection", escaped);
@@ -920,10 +920,12 @@ const runtimePath = "/2018-06-01/runtime";
 const userAgent = `User-Agent: bunstrap/${version}\r\n`;
 const nextRequest: HttpRequest = { method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent };
 
+type HttpClient = ReturnType<typeof createHttpClient>;
+
 /** The largest reply that the service takes, in bytes. */
 const replyLimit = 6 * 1024 * 1024 + 100;
 
-/** How long the service may keep silent before it answers a POST, in ms. A `GET /next` is waited for without end. */
+/** How long the service may take to answer a POST, in ms. `GET /next` has no time-out. */
 const postTimeout = 30_000;
 
 /** An event, from when it is received until the service has its answer. */
@@ -981,7 +983,7 @@ let concurrency = 1;
 /** Knows, where several are in flight, which invocation the code that runs belongs to. */
 let storage: import("node:async_hooks").AsyncLocalStorage<Invocation> | undefined;
 
-/** The invocations that were received and that the service does not hold for finished. */
+/** The invocations that are not over. */
 const inFlight = new Set<Invocation>();
 
 /** Serves events, one after the other or several at a time, until the service says that there are no more. */
@@ -1011,7 +1013,7 @@ function rehearse(): void {
 /** What the layers take part in {@link rehearse} with. */
 const rehearsals: ((headers: Uint8Array, body: Uint8Array) => void)[] = [];
 
-/** Ends the process when there are no more events, or when the Runtime API cannot be used, which only the log can tell. */
+/** Ends the process: there are no more events, or the Runtime API cannot be used, which goes to the log. */
 function endServing(failure?: unknown): void {
   if (failure) log("FATAL", undefined, describe(failure).errorMessage);
   if (stage !== "stopping") end(failure || stage === "failing" ? 1 : 0);
@@ -1022,14 +1024,15 @@ function endServing(failure?: unknown): void {
  * These functions are large on purpose: JavaScriptCore compiles large, partly unused functions later, which saves CPU time in
  * the first thousand events.
  *
- * @param endLoop Called once: when there are no more events, or with what has failed, and with whose answer it was.
+ * @param endLoop Called once: without arguments when there are no more events; otherwise with the failure and, if an answer
+ *   failed, its invocation.
  */
 function serveEvents(
   handler: RawHandler,
   client: HttpClient,
   endLoop: (failure?: Error, invocation?: Invocation) => void,
 ): void {
-  let invocation: Invocation | undefined; // nothing holds it, nor what became of it, while the next event comes
+  let invocation: Invocation | undefined; // both are let go before the next event comes
   let outcome: Outcome | undefined;
   client.connect((failure) => (failure ? endLoop(failure) : askForEvent()));
   if (stage === "initializing") onEveryEvent.push([askForEvent, receiveEvent, deliver], client.onEveryRequest);
@@ -1060,12 +1063,12 @@ function serveEvents(
     if (id === undefined)
       return endLoop(new Error("GET /invocation/next was answered with an event that has no request id"));
     const { bytes, start, end, text, isAscii } = next;
-    const { buffer, byteOffset, length } = bytes; // of which handlers get arrays that are no Buffer, whose slice is no copy
+    const { buffer, byteOffset, length } = bytes; // a handler gets no Buffer: the slice of one is no copy
     const headers = new Uint8Array(buffer, byteOffset + start, end - start);
     const body = next.body ?? new Uint8Array(buffer, byteOffset + end + 2, length - end - 2);
     invocation = createInvocation(id, { text, isAscii }, headers, deliver, client.unref);
     if (storage) return storage.run(invocation, invoke, handler, invocation, body);
-    const traceId = fieldValue(next, "Lambda-Runtime-Trace-Id"); // it belongs to the process, so only while one is served at a time
+    const traceId = fieldValue(next, "Lambda-Runtime-Trace-Id"); // the environment has one, so not with several at a time
     if (traceId !== undefined) env._X_AMZN_TRACE_ID = traceId;
     else if (env._X_AMZN_TRACE_ID !== undefined) delete env._X_AMZN_TRACE_ID;
     invoke(handler, invocation, body);
@@ -1116,14 +1119,14 @@ function forgoLastCompiler(): void {
 }
 
 /**
- * Serves as many events at a time as the function is configured for. A loop that fails begins again after a pause, without
- * disturbing the others: too many that ask at a time are answered 500, and a connection may break. When each of them fails,
- * and goes on to, that is the end.
+ * Serves as many events at a time as the function is configured for. A loop that fails starts again after a pause, and the
+ * others go on: a connection may break, and the service answers 500 if too many ask at a time. The process ends when every
+ * loop fails again and again.
  */
 async function serveConcurrently(handler: RawHandler, authority: string): Promise<void> {
   const { AsyncLocalStorage } = getBuiltinModule("node:async_hooks");
   storage = new AsyncLocalStorage<Invocation>();
-  let active = concurrency; // loops that neither pause nor are over
+  let active = concurrency; // loops that neither pause nor have ended
   let isOver = false; // whether a loop was told 410, so that the others stop, too
   const mostFailures = 5; // after each of them a loop pauses twice as long as before: 100 ms, 200 ms, …
 
@@ -1159,7 +1162,7 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
   }
 }
 
-/** Calls the handler, and answers at once if that has its reply at once. */
+/** Calls the handler. Answers at once if the handler returns its reply at once. */
 function invoke(handler: RawHandler, invocation: Invocation, body: Uint8Array): void {
   inFlight.add(invocation);
   if (stage !== "serving") return fail(invocation, bystander());
@@ -1210,7 +1213,7 @@ function fail(invocation: Invocation, error: unknown): void {
   answer(invocation, { kind: "error", error });
 }
 
-/** Judges how the service took an answer: logs what is only this invocation's misfortune, and returns anything worse. */
+/** Judges how the service took an answer: logs what concerns this invocation alone, and returns any other failure. */
 function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | RequestError): Error | undefined {
   const what = { reply: "the reply", stream: "the streamed reply", error: "the error report" }[outcome.kind];
   const wasCut = (why: string): undefined => void log("ERROR", invocation, `${what} was cut, since ${why}`);
@@ -1379,17 +1382,16 @@ function streamRequest(path: string, fields: string, chunks: OpenStream): HttpRe
 
 // ── The end: escaped errors, process.exit, an empty event loop, SIGTERM ─────────────────────────────────────────────
 
-/** Ends the process, whatever has become of `process.exit`, or leaves it to `bun --watch`, which would end with it. */
+/** Ends the process. Under `bun --watch` it only ends the run: Bun would end with the process. */
 function end(status: number): void {
   stage = "ended";
   if (!isWatched()) exit(status);
-  process.off("uncaughtException", escaped).off("unhandledRejection", escaped); // they are the next run's
+  process.off("uncaughtException", escaped).off("unhandledRejection", escaped); // the next run sets its own
 }
 
 /**
- * Takes an uncaught error: reports it, and ends the process, since nobody knows what state it is in.
- *
- * With several in flight no client is told anything of it. The code that threw it may have worked on the data of another.
+ * Reports an uncaught error and ends the process, whose state is unknown from here on. With several invocations in flight no
+ * client is told the error: the code that threw it may have worked on the data of any of them.
  */
 function escaped(error: unknown): void {
   const before = stage;
@@ -1406,27 +1408,27 @@ function escaped(error: unknown): void {
   whenAnswered();
 }
 
-/** Goes on to the end of the process, if that waits for what is in flight, once all of it is answered. */
+/** Lets the process end, if it is about to, once all that is in flight is answered. */
 function whenAnswered(): void {
   for (const { state } of inFlight) if (state !== "over") return;
   if (stage === "failing") end(1);
   else allAnswered?.();
 }
 
-/** Is told, while the process is `stopping`, that nothing is in flight. */
+/** Called in stage `stopping` when nothing is in flight any more. */
 let allAnswered: (() => void) | undefined;
 
-/** The error of an invocation that ends with the process. It does not say why: that may be another tenant's business. */
+/** The error of an invocation that ends with the process. It does not say why: the reason may be another tenant's. */
 function bystander(): Error {
   return runtimeError("Runtime.ExitError", "the process ends before this invocation was answered; the log says why");
 }
 
-/** The invocation that the code that runs belongs to, as far as it is known. It may have been answered. */
+/** The invocation that the running code belongs to, if that is known. It may be over. */
 function current(): Invocation | undefined {
   return storage ? storage.getStore() : inFlight.values().next().value;
 }
 
-/** Answers an invocation with an error, whatever its handler still does. A stream on its way ends with it. */
+/** Answers an invocation with an error while its handler still runs. An open stream ends with the error. */
 function giveUp(invocation: Invocation, error: unknown): void {
   logError(invocation, error);
   invocation.stream?.fail(error);
@@ -1446,25 +1448,25 @@ async function postInitError(authority: string, error: unknown): Promise<void> {
   end(1);
 }
 
-/** A request as a promise, for those that are not on the way of every event. */
+/** Sends a request that is not part of every event. */
 function sendAsync(client: HttpClient, request: HttpRequest): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
     client.request(request, (result) => (result instanceof Error ? reject(result) : resolve(result)));
   });
 }
 
-/** How long an empty event loop is waited for before it is asked why, in ms: some clients do not hold it while they wait. */
+/** How long an empty event loop is tolerated, in ms: some clients do not hold it while they wait for an answer. */
 const patience = 100;
 
-/** How long before the deadline a handler fails that has not been woken, in ms. */
+/** How long before its deadline a handler that was not woken fails, in ms. */
 const lastMoment = 50;
 
-/** Whether it was logged that something waits that does not hold the event loop. */
+/** Whether the warning was logged. Once is enough: the handler uses such a client. */
 let isWaitLogged = false;
 
 /**
- * The event loop is empty: there is no handler, or nothing that is referenced can wake the one there is. Whether anything else
- * can, the garbage collector knows: whatever could wake it holds what waits for it. If that is collected, it never settles.
+ * The event loop is empty: no handler was set, or nothing that is referenced can wake it. Whether anything else can, the garbage
+ * collector knows: what could wake the handler holds the promise of `settle`. If that is collected, the handler never settles.
  */
 function ranEmpty(): void {
   if (!running) setTimeout(escaped, 0, new Error("the program has come to its end without calling run"));
@@ -1478,22 +1480,22 @@ function ranEmpty(): void {
   }
 }
 
-/** How many chunks a handler has made that still works; none if it has not returned a stream. */
+/** How many chunks the handler has made, `undefined` if it no longer works. */
 function madeBy({ state, stream }: Invocation): number | undefined {
   return state === "running" || stream?.isOpen ? (stream?.made ?? 0) : undefined;
 }
 
 function timeLeft({ fields }: Invocation): number {
   const left = Number(fieldValue(fields, "Lambda-Runtime-Deadline-Ms")) - Date.now() - lastMoment;
-  return left > -lastMoment && left < longestTimer ? left : longestTimer; // there is none, or clocks differ
+  return left > -lastMoment && left < longestTimer ? left : longestTimer; // without a deadline, or if the clocks differ
 }
 
-/** Fails an invocation whose handler can never settle, at once where that is certain, and else right before its deadline. */
+/** Fails an invocation whose handler does not settle: at once where it never can, and otherwise right before its deadline. */
 function examine(invocation: Invocation, made: number, attempts: number): void {
   if (madeBy(invocation) !== made) return;
   if (attempts > 0) Bun.gc(true);
   if (!invocation.settling?.deref()) return neverSettled("it waits, and nothing is left that could wake it");
-  if (attempts > 1) return void setTimeout(examine, 1, invocation, made, attempts - 1); // the stack may still have held it
+  if (attempts > 1) return void setTimeout(examine, 1, invocation, made, attempts - 1); // the stack may have held it
   const what = "the handler waits for something that does not hold the event loop";
   if (!isWaitLogged) log("WARN", invocation, `${what}; if it is not woken, it will fail right before its deadline`);
   isWaitLogged = true;
@@ -1509,9 +1511,9 @@ function examine(invocation: Invocation, made: number, attempts: number): void {
   }
 }
 
-/** Makes a failure of a process that ends without having been told to: nobody would see it otherwise. */
+/** Makes it a failure, and logs it, if the handler ends the process. */
 function refuseExit(status: number): void {
-  if (stage === "failing") process.exitCode = status || 1; // the message is there
+  if (stage === "failing") process.exitCode = status || 1; // the error was logged
   if (stage !== "initializing" && stage !== "serving") return;
   const idle = stage === "initializing" ? "while modules loaded" : "between two invocations";
   const when = inFlight.size > 0 ? "in the middle of an invocation" : idle;
@@ -1520,13 +1522,13 @@ function refuseExit(status: number): void {
   logError(attempt(current, undefined), error);
 }
 
-/** How long what happens on SIGTERM may take, in ms: about 50 ms less than what the service gives. */
+/** How long the process may go on after SIGTERM, in ms. The service gives about 50 ms more. */
 const shutdownBudget = 250;
 
-/** How much of it is for the invocations in flight. */
+/** How much of that the invocations in flight have. */
 const answerBudget = 150;
 
-/** Registers an internal extension, without which the service sends no SIGTERM. The function is served without it, too. */
+/** Registers an internal extension: the service sends SIGTERM to functions with one only. If it fails, that is only logged. */
 async function registerForShutdown(authority: string, onShutdown: () => void | Promise<void>): Promise<void> {
   process.on("SIGTERM", () => void shutDown(onShutdown));
   const client = createHttpClient(authority);
@@ -1558,7 +1560,7 @@ async function registerForShutdown(authority: string, onShutdown: () => void | P
 
 const extensionPath = "/2020-01-01/extension";
 
-/** Waits for what is in flight, then for `onShutdown`, both within the budget. */
+/** Waits for what is in flight, then calls `onShutdown`, both within the budget. */
 async function shutDown(onShutdown: () => void | Promise<void>): Promise<void> {
   if (stage !== "initializing" && stage !== "serving") return;
   stage = "stopping";
@@ -1584,7 +1586,7 @@ async function shutDown(onShutdown: () => void | Promise<void>): Promise<void> {
 
 // ── Local mode: one invocation, outside Lambda ──────────────────────────────────────────────────────────────────────
 
-/** Whether a test can be described, which is so under `bun test` alone. */
+/** Whether this is `bun test`: only there can a test be described. */
 function hasTests(): boolean {
   const { describe } = getBuiltinModule("bun:test") as unknown as { describe(): never };
   try {
@@ -1594,7 +1596,7 @@ function hasTests(): boolean {
   }
 }
 
-/** Whether Bun runs the program anew at every change, for as long as the process lives. */
+/** Whether Bun runs the program again at every change, in the same process. */
 function isWatched(): boolean {
   return !runtimeApi && (process.execArgv.includes("--watch") || process.execArgv.includes("--hot"));
 }
@@ -1616,7 +1618,7 @@ async function serveLocally(handler: RawHandler): Promise<void> {
       `Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:local:000000000000:function:local\r\n`,
   );
   const body = typeof event === "string" ? encode(event) : event;
-  await Bun.sleep(0); // modules are loaded to their end before anything is served, as in Lambda
+  await Bun.sleep(0); // as in Lambda, all modules are loaded before an event is served
   if (stage !== "initializing") return; // they failed, under bun --watch
   stage = "serving";
   const deliver = (outcome: Outcome) => void print(outcome);
@@ -1641,13 +1643,10 @@ async function print(outcome: Outcome): Promise<void> {
   }
 }
 
-/** How long a local invocation is told that it has, in ms: as long as Lambda ever gives. */
+/** The time until the deadline of a local invocation, in ms: the longest that Lambda gives. */
 const localTimeout = 15 * 60 * 1000;
 
-/**
- * Turns what is written to standard output, by whatever means, to standard error.
- * Returns the descriptor that standard output can still be reached by.
- */
+/** Sends all that is written to standard output to standard error. @returns the descriptor that still is standard output. */
 function divertStandardOutput(): number {
   try {
     if (isWatched()) throw new Error("the next run would inherit what is diverted");
@@ -1795,10 +1794,9 @@ const levels = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"] as const;
 type Level = (typeof levels)[number];
 
 /**
- * Writes one log event, in the format that the function is configured for. It never throws, whatever a handler may have
- * overwritten of what a line is made of.
+ * Writes one log event, in the format that the function is configured for. It never throws.
  *
- * @param error What the log shows of the error that the event is about: in text it takes the place of the message.
+ * @param error The error that the event is about. In text it takes the place of the message.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html
  */
 function log(level: Level, invocation: Invocation | undefined, message: unknown, error?: ErrorDetails): void {
@@ -1827,22 +1825,22 @@ function headline({ errorType, errorMessage }: ErrorReport): string {
   return `${errorType}: ${errorMessage}`;
 }
 
-/** What the log shows of an error: what is reported of it, its causes, and whatever else it has of its own. */
+/** What the log shows of an error: the report, its causes, and its other members. */
 interface ErrorDetails extends ErrorReport {
   [property: string]: unknown;
 }
 
-/** How much is shown beyond what is reported: levels below the error, members of each object, characters in all. */
+/** How much is shown beyond the report: levels below the error, members of each object, characters in all. */
 const detailLimits = { levels: 8, members: 50, characters: 32_768 };
 
-/** Makes plain data of an error, which is neither deep nor long nor circular, and for which JSON has a form. */
+/** Makes plain data of an error: neither deep nor long nor circular, and fit for JSON. */
 function detailsOf(thrown: unknown): ErrorDetails {
   const report = describe(thrown);
   let room = detailLimits.characters;
   const properties = attempt(() => (isErrorLike(thrown) ? propertiesOf(thrown as Error, [thrown]) : {}), {});
   return { ...report, ...properties, ...report };
 
-  /** What an error has of its own. That of its causes which is standard is not enumerable. */
+  /** The members of an error. `cause` and `errors` are not enumerable. */
   function propertiesOf(error: Error, path: unknown[]): object {
     const names = Array.from(new Set([...Object.keys(error), "cause", "errors"]));
     const isShown = (name: string) => !["name", "message", "stack"].includes(name) && Object.hasOwn(error, name);
@@ -1987,8 +1985,8 @@ function replaceConsole(): void {
 }
 
 /**
- * The methods that the official Node.js client replaces, too. The others that print would tear a log of JSON, and lose lines
- * where `process.stdout` is used, so they are those of Node.js, which make their lines of `log` and `warn`.
+ * The methods that the official Node.js client replaces, too. Bun's other methods would break a log of JSON, so they are those of
+ * Node.js, which print by `log` and `warn`.
  */
 function consoleMethods(console: Console): ConsoleMethods {
   const methods: ConsoleMethods = {
@@ -2016,10 +2014,7 @@ function consoleMethods(console: Console): ConsoleMethods {
 
 type ConsoleMethods = Record<string, (...values: unknown[]) => void>;
 
-/**
- * Writes a line to standard error, as all of them: what reads the log reads each descriptor by itself, so lines of two would
- * change their order.
- */
+/** Writes a line to standard error. All lines go there: a reader of two descriptors does not keep the order between them. */
 function writeLine(line: string): void {
   try {
     write(2, `${line}\n`);
@@ -2039,7 +2034,7 @@ function write(descriptor: number, content: Bytes): void {
       written += writeSync(descriptor, bytes, written);
     } catch (error) {
       if ((error as { code?: string }).code !== "EAGAIN") throw error;
-      Bun.sleepSync(1); // it is full, and whoever reads it is slower than we are
+      Bun.sleepSync(1); // the pipe is full
     }
   }
 }
@@ -2057,8 +2052,8 @@ function openLibc() {
 
 // ── An HTTP/1.1 client for one local server: connection, response parser, grammar ───────────────────────────────────
 //
-// One request at a time over one connection, which is kept alive. It knows nothing of what it is used for, and from here to
-// its end the file needs nothing of what is above.
+// One request at a time over one connection, which is kept alive. The client knows nothing of Lambda, and this part needs
+// nothing of those above.
 
 interface HttpRequest {
   method: string;
@@ -2071,7 +2066,7 @@ interface HttpRequest {
   chunks?: ChunkedBody;
   /** How long to wait for the response, in ms; without end unless given. */
   timeout?: number;
-  /** Whether the event loop may end before the response; it is held until then unless this is given. */
+  /** Whether the process may end before the response comes. */
   background?: boolean;
 }
 
@@ -2084,7 +2079,7 @@ interface ChunkedBody {
   next(take: (chunk?: Uint8Array) => void): void;
   /** The field lines behind the last chunk, from when the body is not open. */
   trailers: string;
-  /** Says that nobody takes any more of it. */
+  /** Called when no more of it is needed. */
   cancel(): void;
 }
 
@@ -2110,7 +2105,7 @@ function createResponse(lines: FieldLines, bytes: Buffer, at: number, status: nu
 }
 
 interface RequestError extends Error {
-  /** The request did not get out whole, and cannot be sent again. The connection is closed; the next request opens another. */
+  /** The request was sent in part, and cannot be sent again. The next request opens another connection. */
   incomplete?: true;
 }
 
@@ -2142,8 +2137,6 @@ function createExchange(request: HttpRequest, message: readonly Part[], done: Do
   };
 }
 
-type HttpClient = ReturnType<typeof createHttpClient>;
-
 /** @param authority Host and port: `127.0.0.1:9001`, `localhost:9001`, `[::1]:9001`. */
 function createHttpClient(authority: string) {
   const { hostname, port } = parseAuthority(authority);
@@ -2159,8 +2152,8 @@ function createHttpClient(authority: string) {
   let whenOpen: ((failure?: Error) => void) | undefined;
 
   /**
-   * Opens a connection. Bun runs everything that becomes of a socket in the async context that it was opened in, so after the
-   * first this is done from where the first was opened, and not from the context of an invocation.
+   * Opens a connection. Bun runs all callbacks of a socket in the async context that opened it. So each connection is opened in
+   * the context of the one before, and never in that of an invocation.
    */
   let dial = dialHere;
 
@@ -2229,7 +2222,7 @@ function createHttpClient(authority: string) {
     if (socket) send(exchange);
   }
 
-  /** Ends the wait for a response, but not before what is in the socket was read: the process may have been frozen, or busy. */
+  /** Ends the wait for a response, after a last look at the socket: the process may have been frozen, or busy. */
   function expire(exchange: Exchange): void {
     const { early, request } = exchange;
     const { method, target, timeout } = request;
@@ -2257,7 +2250,7 @@ function createHttpClient(authority: string) {
 
   function connectError(_: unknown, cause: Error & { code?: string }): void {
     dial = dialHere;
-    const isReset = cause.code === "ECONNRESET"; // it was there, and is already broken: what a request finds is no connection
+    const isReset = cause.code === "ECONNRESET"; // it was open for a moment: the request finds it closed
     const reason = `${cause.message} (${cause.code})${whyNoDescriptor()}`;
     goOn(isReset ? undefined : new Error(`cannot connect to ${authority}: ${reason}`, { cause }));
   }
@@ -2308,17 +2301,14 @@ function createHttpClient(authority: string) {
     done(result);
   }
 
-  /**
-   * Frees what a large string was encoded to, at once: for the garbage collector, which frees it in the end, an array of bytes
-   * is a small object, and there would be two or three of them in memory.
-   */
+  /** Frees the bytes of a large string at once: the garbage collector takes them for small, and would let them pile up. */
   function release({ request, message = [] }: Exchange): void {
     if (typeof request.body !== "string") return; // bytes are whose they were
     for (const part of message)
       if (typeof part !== "string") (part.buffer as { transfer?(length: number): unknown }).transfer?.(0);
   }
 
-  /** The connection is gone: the request is sent again, once, unless any of the response has come, or it is not there any more. */
+  /** Sends the request again, once, unless part of the response has come, or earlier chunks were dropped. */
   function broken(exchange: Exchange, error?: Error): void {
     const { early, incoming, message, resent, request } = exchange;
     const { method, target } = request;
@@ -2328,7 +2318,7 @@ function createHttpClient(authority: string) {
         incompleteError(`the connection broke before all of it was sent, though it was answered ${early.status}`),
       );
     if (incoming && error) return fail(new Error(`the connection broke in the middle of a response: ${error.message}`));
-    if (incoming) return data(socket, null); // there is none any more
+    if (incoming) return data(socket, null); // that was its end
     if (!message) return fail(incompleteError("the connection broke after its first chunk was sent"));
     if (resent)
       return fail(new Error(`${authority} twice closed the connection instead of answering ${method} ${target}`));
@@ -2363,14 +2353,14 @@ function incompleteError(message: string): RequestError {
   return Object.assign(new Error(message), { incomplete: true as const });
 }
 
-/** Says why nothing can be opened any more, if that is so: Bun calls it a refused connection. */
+/** Tells that no file descriptor is left: Bun calls that a refused connection. */
 function whyNoDescriptor(): string {
   const { closeSync, existsSync, openSync } = process.getBuiltinModule("node:fs");
   try {
     closeSync(openSync("/dev/null", "r"));
     return "";
   } catch (error) {
-    let open = 0; // those that Lambda lets a process have
+    let open = 0; // of the 1,024 that Lambda allows
     for (let descriptor = 0; descriptor < 1_024; descriptor++) if (existsSync(`/proc/self/fd/${descriptor}`)) open++;
     return `, since ${open} file descriptors are open and no other can be (${(error as { code?: string }).code})`;
   }
@@ -2386,7 +2376,7 @@ function parseAuthority(authority: string): { hostname: string; port: number } {
 /** Up to this size, in bytes, a body is sent in one write with its head; above it, it is not copied. */
 const largestCopiedBody = 64 * 1024;
 
-/** Nothing on the way to the first request and the first reply mentions `Buffer`: it costs 0.2 ms when it is first touched. */
+/** Makes a request as it is sent. It goes around `Buffer`, whose first use takes 0.2 ms. */
 function serialize(authority: string, { method, target, fields, body, chunks }: HttpRequest): Part[] {
   const head = `${method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${fields}`;
   if (chunks) {
@@ -2430,7 +2420,7 @@ function lastChunk(trailers: string): Part[] {
   return [`0\r\n${trailers}\r\n`];
 }
 
-/** The same bytes without what a subclass makes of them. When their memory is detached or shrunk, it is seen to have none. */
+/** The same bytes without a subclass, and none if their memory was detached or shrunk. */
 function plainView({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
   return (buffer as { detached?: boolean }).detached
     ? new Uint8Array(0)
@@ -2457,7 +2447,7 @@ function createIncoming(bytes: Buffer) {
   };
 }
 
-/** The chunks that were read: `length` bytes of `body`; and from when its size line was read, the size of the next. */
+/** The chunks that were read: `length` bytes of `body`, and the size of the next once its size line was read. */
 interface ReceivedChunks {
   body: Uint8Array;
   length: number;
@@ -2474,11 +2464,11 @@ const limits = {
 };
 
 /**
- * Parses the next piece of a response, or `null`, the end of the connection. Returns the response, or, until that is all there,
- * what to call it with for the next piece. Only a body is not looked at again then: it is gathered as it comes.
+ * Parses the next piece of a response, or `null`, the end of the connection. @returns the response or, until it is complete, what
+ * to pass with the next piece. A head is parsed again with each piece, a body is gathered.
  *
- * Most responses are in ASCII, there whole, and delimited by one `Content-Length` and nothing else. One regular expression sees
- * all of that, since what is done in JavaScript is dear until it is compiled.
+ * Most responses come whole, in ASCII, with one `Content-Length`. One regular expression recognizes these: JavaScript is slow
+ * until it is compiled.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9112#section-6
  */
@@ -2649,9 +2639,9 @@ function malformed(what: string): Error {
   return new Error(`malformed response: ${what}`);
 }
 
-// Grammar. In its texts a character is a byte. Regular expressions are made when first needed: a start should not wait for them.
+// Grammar. In its texts a character is a byte.
 
-/** The rules of RFC 9110, 5.5 and 5.6.2, and RFC 9112, 4 and 5. A value may not have what `field-value` has as obs-fold. */
+/** @see https://www.rfc-editor.org/rfc/rfc9112#section-4, #section-5, and RFC 9110, 5.5 and 5.6.2 */
 const rules = {
   token: "[!#$%&'*+.^_`|~\\w-]+",
   value: "[^\\0\\r\\n]*",
@@ -2685,7 +2675,7 @@ function parseChunkSize(line: string): number {
   return parseInt(digits, 16);
 }
 
-/** Says what keeps lines from being a head, or a trailer section. */
+/** Says why lines are no header section, or no trailer section. */
 function whatIsWrong(text: string, what: "header section" | "trailer section"): string {
   if (hasBareLineFeed(text)) return `a line feed without carriage return in the ${what}`;
   const [first = "", ...others] = text.split("\r\n").slice(0, -1);
@@ -2721,18 +2711,14 @@ function fieldBytes({ text }: FieldLines, name: string): string | undefined {
   return at < 0 ? undefined : valueAt(text, at + name.length + 2) || undefined;
 }
 
-/** The members of a list, from all field lines of that name, if there are any. @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1 */
+/** The members of a list, from all field lines of that name. @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1 */
 function fieldMembers(lowerCase: string, name: string): string[] | undefined {
-  const line = `\n${name}:`;
-  let members: string[] | undefined;
-  for (let at = lowerCase.indexOf(line); at >= 0; at = lowerCase.indexOf(line, at + 1)) {
-    const values = valueAt(lowerCase, at + line.length).split(",");
-    members = [...(members ?? []), ...values.map((value) => valueAt(value, 0))];
-  }
-  return members;
+  const lines = lowerCase.split("\r\n").filter((line) => line.startsWith(`${name}:`));
+  const values = lines.flatMap((line) => line.slice(name.length + 1).split(","));
+  return lines.length > 0 ? values.map((value) => valueAt(value, 0)) : undefined;
 }
 
-/** What stands from there to the end of the line, without the white space around it. */
+/** The rest of the line, without the white space around it. */
 function valueAt(text: string, start: number): string {
   let end = text.indexOf("\r", start);
   if (end < 0) end = text.length;
