@@ -877,8 +877,8 @@ function createInvokeStore() {
 
 // ── On import ───────────────────────────────────────────────────────────────────────────────────────────────────────
 //
-// Only this part acts on import, and only in Lambda or in a compiled function: errors have to be reported even while modules
-// load. Where a program runs from source outside Lambda, `run` calls `takeOver`.
+// Only this part acts on import, and only in Lambda or in a compiled function: errors have to be reported even while
+// modules load. Where a program runs from source outside Lambda, `run` calls `takeOver`.
 
 /** Host and port of the Runtime API. Outside Lambda there is none. */
 const runtimeApi = env.AWS_LAMBDA_RUNTIME_API;
@@ -998,13 +998,14 @@ function serve(handler: RawHandler, authority: string): void {
 }
 
 /**
- * Parses an event, takes it through the layers, and makes a request of the reply: without a socket, and without the handler.
- * What is first touched here is paid with the whole CPU that the initialization has. The first event has 7 % of one with 128 MB.
+ * Parses an event, takes it through the layers, and makes a request of the reply: without a socket, and without the
+ * handler. What is first touched here is paid with the whole CPU that the initialization has. The first event has 7 %
+ * of one with 128 MB.
  */
 function rehearse(): void {
   const body = '{"rawPath":"/","requestContext":{"http":{"method":"GET"}}}';
   const text = `HTTP/1.1 200 OK\r\nLambda-Runtime-Deadline-Ms: 0\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
-  const event: Buffer = Object.setPrototypeOf(encode(text), Buffer.prototype); // Buffer.from takes 0.2 ms when first called
+  const event: Buffer = Object.setPrototypeOf(encode(text), Buffer.prototype); // Buffer.from takes 0.2 ms at first
   const { bytes, start, end } = parseResponse(event) as HttpResponse;
   for (const layer of rehearsals) layer(bytes.subarray(start, end), bytes.subarray(end + 2));
   serialize("", { ...nextRequest, body });
@@ -1020,12 +1021,11 @@ function endServing(failure?: unknown): void {
 }
 
 /**
- * Serves one event after the other, over one connection. Each step calls the next, and nothing is awaited that is there.
- * These functions are large on purpose: JavaScriptCore compiles large, partly unused functions later, which saves CPU time in
- * the first thousand events.
+ * Serves one event after the other, over one connection. Each step calls the next, and nothing is awaited that is
+ * there. These functions are large on purpose: JavaScriptCore compiles large, partly unused functions later, which
+ * saves CPU time in the first thousand events.
  *
- * @param endLoop Called once: without arguments when there are no more events; otherwise with the failure and, if an answer
- *   failed, its invocation.
+ * @param endLoop Called once: when there are no more events, or with what failed, and whose answer that was.
  */
 function serveEvents(
   handler: RawHandler,
@@ -1068,7 +1068,7 @@ function serveEvents(
     const body = next.body ?? new Uint8Array(buffer, byteOffset + end + 2, length - end - 2);
     invocation = createInvocation(id, { text, isAscii }, headers, deliver, client.unref);
     if (storage) return storage.run(invocation, invoke, handler, invocation, body);
-    const traceId = fieldValue(next, "Lambda-Runtime-Trace-Id"); // the environment has one, so not with several at a time
+    const traceId = fieldValue(next, "Lambda-Runtime-Trace-Id"); // for the environment, which has one value
     if (traceId !== undefined) env._X_AMZN_TRACE_ID = traceId;
     else if (env._X_AMZN_TRACE_ID !== undefined) delete env._X_AMZN_TRACE_ID;
     invoke(handler, invocation, body);
@@ -1107,9 +1107,9 @@ function serveEvents(
 const onEveryEvent: Function[][] = [[invoke, settle, isBytes]];
 
 /**
- * Keeps what is done for every event from FTL, the last of JavaScriptCore's compilers. Where the system does nearly all of
- * the work, FTL takes more than it gives back. Handlers are compiled as ever. This is done after the first event, while
- * nobody waits.
+ * Keeps what is done for every event from FTL, the last of JavaScriptCore's compilers. Where the system does nearly all
+ * of the work, FTL takes more than it gives back. Handlers are compiled as ever. This is done after the first event,
+ * while nobody waits.
  *
  * @see https://bun.com/reference/bun/jsc/noFTL
  */
@@ -1119,9 +1119,9 @@ function forgoLastCompiler(): void {
 }
 
 /**
- * Serves as many events at a time as the function is configured for. A loop that fails starts again after a pause, and the
- * others go on: a connection may break, and the service answers 500 if too many ask at a time. The process ends when every
- * loop fails again and again.
+ * Serves as many events at a time as the function is configured for. A loop that fails starts again after a pause, and
+ * the others go on: a connection may break, and the service answers 500 if too many ask at a time. The process ends
+ * when every loop fails again and again.
  */
 async function serveConcurrently(handler: RawHandler, authority: string): Promise<void> {
   const { AsyncLocalStorage } = getBuiltinModule("node:async_hooks");
@@ -1243,8 +1243,8 @@ function summary({ status, bytes, end, body = bytes.subarray(end + 2) }: HttpRes
 // ── Streamed replies ────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * A streamed reply on its way. What fails before its first chunk is an error of the invocation, and what fails later is in
- * its trailers.
+ * A streamed reply on its way. What fails before its first chunk is an error of the invocation, and what fails later is
+ * in its trailers.
  */
 interface OpenStream extends ChunkedBody {
   contentType: string;
@@ -1270,8 +1270,8 @@ const turn = 5;
 /**
  * Sends a reply as a stream, in the async context of its invocation.
  *
- * While the handler makes a chunk, nothing else may hold what waits for it: {@link ranEmpty}. So the iterator is put away, and
- * this is no async function, all of whose closures would hold its parameters.
+ * While the handler makes a chunk, nothing else may hold what waits for it: {@link ranEmpty}. So the iterator is put
+ * away, and this is no async function, all of whose closures would hold its parameters.
  */
 function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
   const streamed = asStreamed(reply);
@@ -1390,8 +1390,8 @@ function end(status: number): void {
 }
 
 /**
- * Reports an uncaught error and ends the process, whose state is unknown from here on. With several invocations in flight no
- * client is told the error: the code that threw it may have worked on the data of any of them.
+ * Reports an uncaught error and ends the process, whose state is unknown from here on. With several invocations in
+ * flight no client is told the error: the code that threw it may have worked on the data of any of them.
  */
 function escaped(error: unknown): void {
   const before = stage;
@@ -1465,8 +1465,9 @@ const lastMoment = 50;
 let isWaitLogged = false;
 
 /**
- * The event loop is empty: no handler was set, or nothing that is referenced can wake it. Whether anything else can, the garbage
- * collector knows: what could wake the handler holds the promise of `settle`. If that is collected, the handler never settles.
+ * The event loop is empty: no handler was set, or nothing that is referenced can wake it. Whether anything else can,
+ * the garbage collector knows: what could wake the handler holds the promise of `settle`. If that is collected, the
+ * handler never settles.
  */
 function ranEmpty(): void {
   if (!running) setTimeout(escaped, 0, new Error("the program has come to its end without calling run"));
@@ -1490,7 +1491,7 @@ function timeLeft({ fields }: Invocation): number {
   return left > -lastMoment && left < longestTimer ? left : longestTimer; // without a deadline, or if the clocks differ
 }
 
-/** Fails an invocation whose handler does not settle: at once where it never can, and otherwise right before its deadline. */
+/** Fails an invocation whose handler does not settle: at once where it never can, else right before its deadline. */
 function examine(invocation: Invocation, made: number, attempts: number): void {
   if (madeBy(invocation) !== made) return;
   if (attempts > 0) Bun.gc(true);
@@ -1528,7 +1529,7 @@ const shutdownBudget = 250;
 /** How much of that the invocations in flight have. */
 const answerBudget = 150;
 
-/** Registers an internal extension: the service sends SIGTERM to functions with one only. If it fails, that is only logged. */
+/** Registers an internal extension: only functions with one are sent SIGTERM. A failure is only logged. */
 async function registerForShutdown(authority: string, onShutdown: () => void | Promise<void>): Promise<void> {
   process.on("SIGTERM", () => void shutDown(onShutdown));
   const client = createHttpClient(authority);
@@ -1646,7 +1647,7 @@ async function print(outcome: Outcome): Promise<void> {
 /** The time until the deadline of a local invocation, in ms: the longest that Lambda gives. */
 const localTimeout = 15 * 60 * 1000;
 
-/** Sends all that is written to standard output to standard error. @returns the descriptor that still is standard output. */
+/** Diverts standard output to standard error. @returns the descriptor that still is standard output. */
 function divertStandardOutput(): number {
   try {
     if (isWatched()) throw new Error("the next run would inherit what is diverted");
@@ -1710,8 +1711,8 @@ function serviceErrorType(errorType: string): string {
 const causeLimit = 64 * 1024;
 
 /**
- * What AWS X-Ray shows of an error, as JSON in printable ASCII; of one that is too large the outer stack frames are left
- * out, and the end of its message.
+ * What AWS X-Ray shows of an error, as JSON in printable ASCII; of one that is too large the outer stack frames are
+ * left out, and the end of its message.
  *
  * @see https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html#api-segmentdocuments-errors
  */
@@ -1727,7 +1728,7 @@ function xRayCause(report: ErrorReport): string {
 }
 
 function causeFrame(frame: string): { path: string; line: number; label: string } {
-  const [, label = "", path = "", line = "0"] = /^at (?:(.*) \()?(.*?)(?::(\d+))?(?::\d+)?\)?$/s.exec(frame) ?? []; // s: it always matches, in one pass
+  const [, label = "", path = "", line = "0"] = /^at (?:(.*) \()?(.*?)(?::(\d+))?(?::\d+)?\)?$/s.exec(frame) ?? [];
   return { path, line: Number(line), label };
 }
 
@@ -1985,8 +1986,8 @@ function replaceConsole(): void {
 }
 
 /**
- * The methods that the official Node.js client replaces, too. Bun's other methods would break a log of JSON, so they are those of
- * Node.js, which print by `log` and `warn`.
+ * The methods that the official Node.js client replaces, too. Bun's other methods would break a log of JSON, so they
+ * are those of Node.js, which print by `log` and `warn`.
  */
 function consoleMethods(console: Console): ConsoleMethods {
   const methods: ConsoleMethods = {
@@ -2014,7 +2015,7 @@ function consoleMethods(console: Console): ConsoleMethods {
 
 type ConsoleMethods = Record<string, (...values: unknown[]) => void>;
 
-/** Writes a line to standard error. All lines go there: a reader of two descriptors does not keep the order between them. */
+/** Writes a line to standard error, as all of them: a reader of two descriptors would not keep their order. */
 function writeLine(line: string): void {
   try {
     write(2, `${line}\n`);
@@ -2052,8 +2053,8 @@ function openLibc() {
 
 // ── An HTTP/1.1 client for one local server: connection, response parser, grammar ───────────────────────────────────
 //
-// One request at a time over one connection, which is kept alive. The client knows nothing of Lambda, and this part needs
-// nothing of those above.
+// One request at a time over one connection, which is kept alive. The client knows nothing of Lambda, and this part
+// needs nothing of those above.
 
 interface HttpRequest {
   method: string;
@@ -2097,7 +2098,7 @@ function createResponse(lines: FieldLines, bytes: Buffer, at: number, status: nu
     body: undefined as Uint8Array | undefined,
     /** Whether the connection can be used again, if it is still open. */
     persistent,
-    /** The request was sent twice, since the first connection broke before a response: the server may have seen both. */
+    /** The request was sent twice, since the first connection broke: the server may have seen both. */
     resent: false,
     /** The server answered before the end of a body that is made while it is sent. */
     incomplete: false,
@@ -2152,8 +2153,8 @@ function createHttpClient(authority: string) {
   let whenOpen: ((failure?: Error) => void) | undefined;
 
   /**
-   * Opens a connection. Bun runs all callbacks of a socket in the async context that opened it. So each connection is opened in
-   * the context of the one before, and never in that of an invocation.
+   * Opens a connection. Bun runs all callbacks of a socket in the async context that opened it. So each connection is
+   * opened in the context of the one before, and never in that of an invocation.
    */
   let dial = dialHere;
 
@@ -2169,9 +2170,9 @@ function createHttpClient(authority: string) {
   }
 
   /**
-   * Sends a request, when no other is under way. `done` takes the response, or an error: if there is nobody to connect to, if
-   * the connection breaks a second time before a response, on a response that breaks off or is not HTTP/1.1, on one that does
-   * not come in time, and if the body is taken away while it is sent.
+   * Sends a request, when no other is under way. `done` takes the response, or an error: if there is nobody to connect
+   * to, if the connection breaks a second time before a response, on a response that breaks off or is not HTTP/1.1, on
+   * one that does not come in time, and if the body is taken away while it is sent.
    */
   function request(request: HttpRequest, done: Done): void {
     const exchange = createExchange(request, serialize(authority, request), done);
@@ -2301,7 +2302,7 @@ function createHttpClient(authority: string) {
     done(result);
   }
 
-  /** Frees the bytes of a large string at once: the garbage collector takes them for small, and would let them pile up. */
+  /** Frees the bytes of a large string at once: the garbage collector takes them for small, and lets them pile up. */
   function release({ request, message = [] }: Exchange): void {
     if (typeof request.body !== "string") return; // bytes are whose they were
     for (const part of message)
@@ -2464,11 +2465,11 @@ const limits = {
 };
 
 /**
- * Parses the next piece of a response, or `null`, the end of the connection. @returns the response or, until it is complete, what
- * to pass with the next piece. A head is parsed again with each piece, a body is gathered.
+ * Parses the next piece of a response, or `null`, the end of the connection. @returns the response or, until it is
+ * complete, what to pass with the next piece. A head is parsed again with each piece, a body is gathered.
  *
- * Most responses come whole, in ASCII, with one `Content-Length`. One regular expression recognizes these: JavaScript is slow
- * until it is compiled.
+ * Most responses come whole, in ASCII, with one `Content-Length`. One regular expression recognizes these: JavaScript
+ * is slow until it is compiled.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9112#section-6
  */
@@ -2711,7 +2712,7 @@ function fieldBytes({ text }: FieldLines, name: string): string | undefined {
   return at < 0 ? undefined : valueAt(text, at + name.length + 2) || undefined;
 }
 
-/** The members of a list, from all field lines of that name. @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1 */
+/** The members of a list, of all field lines of a name. @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1 */
 function fieldMembers(lowerCase: string, name: string): string[] | undefined {
   const lines = lowerCase.split("\r\n").filter((line) => line.startsWith(`${name}:`));
   const values = lines.flatMap((line) => line.slice(name.length + 1).split(","));
