@@ -1339,25 +1339,26 @@ function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
     }
   }
 
+  function begin(chunk?: Uint8Array): void {
+    stream.first = chunk;
+    stream.isOpen = chunk !== undefined;
+    answer(invocation, { kind: "stream", stream });
+  }
+
   async function send(): Promise<void> {
     try {
       if (typeof contentType !== "string" || !/^[\x20-\x7e\t]+$/.test(contentType))
         throw marshalError(`the contentType of the stream is not printable ASCII: ${stringify(contentType)}`);
-      stream.first = await make();
-      stream.isOpen = stream.first !== undefined;
-    } catch (error) {
-      cancel();
-      throw error;
-    }
-    answer(invocation, { kind: "stream", stream });
-    try {
       while (stream.isOpen) {
-        if (!take) await new Promise<void>((resolve) => (resume = resolve));
         const chunk = await make();
-        if (stream.trailers === "") give(chunk);
-        else return;
+        if (stream.trailers !== "") return;
+        if (invocation.state === "running") begin(chunk);
+        else give(chunk);
+        if (stream.isOpen && !take) await new Promise<void>((resolve) => (resume = resolve));
       }
     } catch (error) {
+      cancel();
+      if (invocation.state === "running") throw error;
       if (stream.trailers === "") logError(invocation, error);
       stream.fail(error);
     }
