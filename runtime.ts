@@ -14,6 +14,13 @@
  * the process, local mode, error reports, the log, and last the HTTP/1.1 client. It imports nothing, so that it can live on
  * as a copy in any project.
  *
+ * The way of an event:
+ *
+ *     run → serve → serveEvents: askForEvent → receiveEvent → invoke → handler → answer → deliver → askForEvent
+ *     HTTP client, for each request: request → serialize → send → data → parseResponse → finish
+ *
+ * A handler that promises its reply comes to `answer` by `settle`; a stream by `sendStream`, which sends the rest, too.
+ *
  * SPDX-License-Identifier: MIT
  */
 
@@ -24,7 +31,7 @@ const version = "0.2.0";
 
 if (typeof Bun === "undefined") throw new Error("bunstrap needs Bun: run this with bun (Vitest as bun --bun vitest)");
 
-/** What a handler may overwrite, as it was before the handler was loaded. */
+/** `exit` and `printError` are Bun's own: programs wrap the one, and replace the console. */
 const { parse, stringify } = JSON;
 const { getBuiltinModule } = process;
 const { error: printError } = console;
@@ -39,7 +46,8 @@ type LambdaVariable =
   | `AWS_LAMBDA_FUNCTION_${"MEMORY_SIZE" | "NAME" | "VERSION"}`
   | `AWS_LAMBDA_LOG_${"FORMAT" | "GROUP_NAME" | "LEVEL" | "STREAM_NAME"}`
   | "AWS_LAMBDA_MAX_CONCURRENCY"
-  | "AWS_LAMBDA_RUNTIME_API";
+  | "AWS_LAMBDA_RUNTIME_API"
+  | "BUNSTRAP_RUNTIME_API";
 
 // ── Public types ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -184,7 +192,7 @@ export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdo
   if (env.AWS_LAMBDA_MAX_CONCURRENCY) concurrency = parseConcurrency(env.AWS_LAMBDA_MAX_CONCURRENCY);
   running = true;
   if (!runtimeApi) void serveLocally(picked);
-  else if (onShutdown) void registerForShutdown(runtimeApi, onShutdown, () => serve(picked, runtimeApi));
+  else if (onShutdown) void registerForShutdown(runtimeApi, onShutdown).then(() => serve(picked, runtimeApi));
   else serve(picked, runtimeApi);
 }
 
@@ -870,8 +878,8 @@ function createInvokeStore() {
 
 // ── On import ───────────────────────────────────────────────────────────────────────────────────────────────────────
 //
-// All that acts when the file is imported. It does so in Lambda and in a compiled function only, where what is thrown while
-// modules load has to be reported. In a program that runs from source outside Lambda, `run` does it.
+// Only this part acts on import, and only in Lambda or in a compiled function: errors have to be reported even while
+// modules load. Where a program runs from source outside Lambda, `run` calls `takeOver`.
 
 /** Host and port of the Runtime API. Outside Lambda there is none. */
 const runtimeApi = env.AWS_LAMBDA_RUNTIME_API;
@@ -887,10 +895,13 @@ const refusal = !Bun.isMainThread
 /** The descriptor of standard output: in local mode it is for the reply alone. */
 let standardOutput = 1;
 
+/** The C library, once it is open. */
+let libc: ReturnType<typeof openLibc> | undefined;
+
 const isFunction = !refusal && (runtimeApi !== undefined || Bun.main.startsWith("/$bunfs/"));
 if (isFunction) takeOver();
 
-/** From here on the runtime reports what ends the process, and what is logged goes where the log goes. */
+/** Has the runtime report what ends the process, and write the log. */
 function takeOver(): void {
   process.on("uncaughtException", escaped);
   process.on("unhandledRejection", escaped);
@@ -910,33 +921,45 @@ const runtimePath = "/2018-06-01/runtime";
 const userAgent = `User-Agent: bunstrap/${version}\r\n`;
 const nextRequest: HttpRequest = { method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent };
 
+type HttpClient = ReturnType<typeof createHttpClient>;
+
 /** The largest reply that the service takes, in bytes. */
 const replyLimit = 6 * 1024 * 1024 + 100;
 
-/** How long the service may keep silent before it answers a POST, in ms. A `GET /next` is waited for without end. */
+/** How long the service may take to answer a POST, in ms. `GET /next` has no time-out. */
 const postTimeout = 30_000;
 
-/** An event, from when it was received until it is answered. */
-interface Invocation {
-  id: string;
-  /** What the service said of it: its tenant, for one. */
-  fields: FieldLines;
-  /** The header section of the event: the handler's from when it is called. */
-  headers: Uint8Array;
-  /** `answered` when its outcome is known, `over` when the service has taken the answer, or never will. */
-  state: "running" | "answered" | "over";
+/** An event, from when it is received until the service has its answer. */
+type Invocation = ReturnType<typeof createInvocation>;
+
+function createInvocation(
+  id: string,
+  /** The header section, as the runtime reads it. */
+  fields: FieldLines,
+  /** The same. From when the handler is called, the memory is the handler's. */
+  headers: Uint8Array,
   /** Sends the outcome. Only `answer` calls it, once. */
-  deliver(outcome: Outcome): void;
-  /** Stops the connection from keeping the process alive while the handler works: see {@link ranEmpty}. */
-  unref?: (() => void) | undefined;
-  /** What waits for the handler. The handler alone keeps it from being collected. */
-  settling?: WeakRef<Promise<void>> | undefined;
-  /** How many chunks the handler had made when the event loop last ran empty. */
-  doubtedAt?: number | undefined;
-  /** The reply, if it is a stream. */
-  stream?: OpenStream | undefined;
-  /** The timer of {@link Context.signal}, which holds the event loop until the invocation is over. */
-  timer?: Timer | undefined;
+  deliver: (outcome: Outcome) => void,
+  /** Stops the connection from keeping the process alive while the handler works: {@link ranEmpty}. */
+  unref?: () => void,
+) {
+  return {
+    id,
+    fields,
+    headers,
+    deliver,
+    unref,
+    /** `answered` when its outcome is known, `over` when the service has taken the answer, or never will. */
+    state: "running" as "running" | "answered" | "over",
+    /** What waits for the handler. Only the handler keeps it from being collected. */
+    settling: undefined as WeakRef<Promise<void>> | undefined,
+    /** How many chunks the handler had made when the event loop last ran empty. */
+    doubtedAt: undefined as number | undefined,
+    /** The reply, if it is a stream. */
+    stream: undefined as OpenStream | undefined,
+    /** The timer of {@link Context.signal}, which holds the event loop until the invocation is over. */
+    timer: undefined as Timer | undefined,
+  };
 }
 
 /** What became of an invocation. */
@@ -959,17 +982,12 @@ let stage: "initializing" | "serving" | "failing" | "stopping" | "ended" = "init
 let concurrency = 1;
 
 /** Knows, where several are in flight, which invocation the code that runs belongs to. */
-let storage: ReturnType<typeof createStorage> | undefined;
+let storage: import("node:async_hooks").AsyncLocalStorage<Invocation> | undefined;
 
-/** The invocations that were received and that the service does not hold for finished. */
+/** The invocations that are not over. */
 const inFlight = new Set<Invocation>();
 
-/**
- * Serves events, one after the other or several at a time, until the service says that there are no more.
- *
- * Up to the first request on the wire, this way goes around what costs 50 to 110 µs when it is first touched, measured
- * where a cold start is 5 ms: `new Promise`, a regular expression, a generator, a spread of an array, `Math`.
- */
+/** Serves events, one after the other or several at a time, until the service says that there are no more. */
 function serve(handler: RawHandler, authority: string): void {
   try {
     rehearse();
@@ -981,13 +999,14 @@ function serve(handler: RawHandler, authority: string): void {
 }
 
 /**
- * Parses an event, takes it through the layers, and makes a request of the reply: without a socket, and without the handler.
- * What is first touched here is paid with the whole CPU that the initialization has. The first event has 7 % of one with 128 MB.
+ * Parses an event, takes it through the layers, and makes a request of the reply: without a socket, and without the
+ * handler. What is first touched here is paid with the whole CPU that the initialization has. The first event has 7 %
+ * of one with 128 MB.
  */
 function rehearse(): void {
   const body = '{"rawPath":"/","requestContext":{"http":{"method":"GET"}}}';
   const text = `HTTP/1.1 200 OK\r\nLambda-Runtime-Deadline-Ms: 0\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
-  const event: Buffer = Object.setPrototypeOf(encode(text), Buffer.prototype); // Buffer.from takes 0.2 ms when first called
+  const event: Buffer = Object.setPrototypeOf(encode(text), Buffer.prototype); // Buffer.from takes 0.2 ms at first
   const { bytes, start, end } = parseResponse(event) as HttpResponse;
   for (const layer of rehearsals) layer(bytes.subarray(start, end), bytes.subarray(end + 2));
   serialize("", { ...nextRequest, body });
@@ -996,31 +1015,25 @@ function rehearse(): void {
 /** What the layers take part in {@link rehearse} with. */
 const rehearsals: ((headers: Uint8Array, body: Uint8Array) => void)[] = [];
 
-/** Ends the process when there are no more events, or when the Runtime API cannot be used, which only the log can tell. */
+/** Ends the process: there are no more events, or the Runtime API cannot be used, which goes to the log. */
 function endServing(failure?: unknown): void {
   if (failure) log("FATAL", undefined, describe(failure).errorMessage);
   if (stage !== "stopping") end(failure || stage === "failing" ? 1 : 0);
 }
 
 /**
- * Serves one event after the other, over one connection. Each step calls the next, and nothing is awaited that is there:
+ * Serves one event after the other, over one connection. Each step calls the next, and nothing is awaited that is
+ * there. These functions are large on purpose: JavaScriptCore compiles large, partly unused functions later, which
+ * saves CPU time in the first thousand events.
  *
- * - `askForEvent` sends `GET /next`: in the HTTP client, `request`, `serialize`, `send`;
- * - `receiveEvent` has its response: `data`, `parseResponse`, `finish`;
- * - `invoke` calls the handler, which has its reply at once, or else `settle`s;
- * - `deliver` sends the reply as the first request was, and `askForEvent` has the service's acknowledgement.
- *
- * Functions on this way contain their rare cases. The first thousand events pay for the compilers of JavaScriptCore, and these
- * come to a function the later the larger it is, and the more of it has never run.
- *
- * @param endLoop Called once: when there are no more events, or with what has failed, and with whose answer it was.
+ * @param endLoop Called once: when there are no more events, or with what failed, and whose answer that was.
  */
 function serveEvents(
   handler: RawHandler,
   client: HttpClient,
   endLoop: (failure?: Error, invocation?: Invocation) => void,
 ): void {
-  let invocation: Invocation | undefined; // nothing holds it, nor what became of it, while the next event comes
+  let invocation: Invocation | undefined; // both are let go before the next event comes
   let outcome: Outcome | undefined;
   client.connect((failure) => (failure ? endLoop(failure) : askForEvent()));
   if (stage === "initializing") onEveryEvent.push([askForEvent, receiveEvent, deliver], client.onEveryRequest);
@@ -1051,24 +1064,25 @@ function serveEvents(
     if (id === undefined)
       return endLoop(new Error("GET /invocation/next was answered with an event that has no request id"));
     const { bytes, start, end, text, isAscii } = next;
-    const { buffer, byteOffset, length } = bytes; // of which handlers get arrays that are no Buffer, whose slice is no copy
+    const { buffer, byteOffset, length } = bytes; // a handler gets no Buffer: the slice of one is no copy
     const headers = new Uint8Array(buffer, byteOffset + start, end - start);
     const body = next.body ?? new Uint8Array(buffer, byteOffset + end + 2, length - end - 2);
     invocation = createInvocation(id, { text, isAscii }, headers, deliver, client.unref);
     if (storage) return storage.run(invocation, invoke, handler, invocation, body);
-    const traceId = fieldValue(next, "Lambda-Runtime-Trace-Id"); // it belongs to the process, so only while one is served at a time
+    const traceId = fieldValue(next, "Lambda-Runtime-Trace-Id"); // for the environment, which has one value
     if (traceId !== undefined) env._X_AMZN_TRACE_ID = traceId;
     else if (env._X_AMZN_TRACE_ID !== undefined) delete env._X_AMZN_TRACE_ID;
     invoke(handler, invocation, body);
   }
 
-  function deliver(this: Invocation, result: Outcome): void {
+  function deliver(result: Outcome): void {
+    const answered = invocation!;
     outcome = result;
     try {
-      const invocationId = fieldBytes(this.fields, "Lambda-Runtime-Invocation-Id");
+      const invocationId = fieldBytes(answered.fields, "Lambda-Runtime-Invocation-Id");
       const fields =
         invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
-      const path = `${runtimePath}/invocation/${encodeURIComponent(this.id)}`;
+      const path = `${runtimePath}/invocation/${encodeURIComponent(answered.id)}`;
       client.request(
         result.kind === "reply"
           ? {
@@ -1084,41 +1098,19 @@ function serveEvents(
         askForEvent,
       );
     } catch (error) {
-      this.state = "over"; // it cannot be answered
+      answered.state = "over"; // it cannot be answered
       escaped(error);
     }
   }
-}
-
-function createInvocation(
-  id: string,
-  fields: FieldLines,
-  headers: Uint8Array,
-  deliver: Invocation["deliver"],
-  unref?: () => void,
-): Invocation {
-  const state = "running";
-  return {
-    id,
-    fields,
-    headers,
-    state,
-    deliver,
-    unref,
-    settling: undefined,
-    doubtedAt: undefined,
-    stream: undefined,
-    timer: undefined,
-  };
 }
 
 /** What is done for every event, here and in the layers, until {@link forgoLastCompiler} has seen to it. */
 const onEveryEvent: Function[][] = [[invoke, settle, isBytes]];
 
 /**
- * Keeps what is done for every event from FTL, the last of JavaScriptCore's compilers: where nearly all is done by the system,
- * that takes more than it gives back, 80 of the 330 ms of CPU time of the first 10,000 events, and 5 MB. Handlers are
- * compiled as ever. Done while nobody waits: after the first event.
+ * Keeps what is done for every event from FTL, the last of JavaScriptCore's compilers. Where the system does nearly all
+ * of the work, FTL takes more than it gives back. Handlers are compiled as ever. This is done after the first event,
+ * while nobody waits.
  *
  * @see https://bun.com/reference/bun/jsc/noFTL
  */
@@ -1128,14 +1120,16 @@ function forgoLastCompiler(): void {
 }
 
 /**
- * Serves as many events at a time as the function is configured for. A loop that fails begins again after a pause, without
- * disturbing the others: too many that ask at a time are answered 500, and a connection may break. When each of them fails,
- * and goes on to, that is the end.
+ * Serves as many events at a time as the function is configured for. A loop that fails starts again after a pause, and
+ * the others go on: a connection may break, and the service answers 500 if too many ask at a time. The process ends
+ * when every loop fails again and again.
  */
 async function serveConcurrently(handler: RawHandler, authority: string): Promise<void> {
-  storage = createStorage();
-  let active = concurrency; // loops that neither pause nor are over
-  let isOver = false; // what any loop is told, each will be
+  const { AsyncLocalStorage } = getBuiltinModule("node:async_hooks");
+  storage = new AsyncLocalStorage<Invocation>();
+  let active = concurrency; // loops that neither pause nor have ended
+  let isOver = false; // whether a loop was told 410, so that the others stop, too
+  const mostFailures = 5; // after each of them a loop pauses twice as long as before: 100 ms, 200 ms, …
 
   async function loop(): Promise<void> {
     const client = createHttpClient(authority);
@@ -1155,7 +1149,7 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
         log("ERROR", invocation, `one of ${concurrency} loops has failed: ${failure.message}`);
       whenAnswered();
       if (isOver) return;
-      await Bun.sleep(shortestPause * 2 ** failures);
+      await Bun.sleep(100 * 2 ** failures);
       failures = Math.min(failures + 1, mostFailures);
       active++;
     }
@@ -1169,18 +1163,7 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
   }
 }
 
-/** How long a loop that has failed pauses, in ms: at first, and twice as long after every further failure in a row … */
-const shortestPause = 100;
-
-/** … up to so many. */
-const mostFailures = 5;
-
-function createStorage() {
-  const { AsyncLocalStorage } = process.getBuiltinModule("node:async_hooks");
-  return new AsyncLocalStorage<Invocation>();
-}
-
-/** Calls the handler, and answers at once if that has its reply at once. */
+/** Calls the handler. Answers at once if the handler returns its reply at once. */
 function invoke(handler: RawHandler, invocation: Invocation, body: Uint8Array): void {
   inFlight.add(invocation);
   if (stage !== "serving") return fail(invocation, bystander());
@@ -1215,29 +1198,13 @@ async function settle(invocation: Invocation, promised: unknown): Promise<void> 
   }
 }
 
-/** Whether a value is bytes. @throws {Error} `Runtime.MarshalError` on a `Uint8Array` that cannot be read. */
+/** Whether a value is bytes. @throws {Error} `Runtime.MarshalError` if their memory is gone. */
 function isBytes(value: unknown): value is Bytes {
   if (typeof value === "string") return true;
   if (!(value instanceof Uint8Array)) return false;
-  const kinds = "a Proxy, an object made from the prototype, or one with a length or a buffer of its own";
-  if (!attempt(() => isGenuine(value), false)) throw marshalError(`a Uint8Array was returned that is none: ${kinds}`);
-  if (value.length === 0 && !attempt(() => [value.at(0)], undefined))
-    throw marshalError(
-      "a Uint8Array was returned whose memory is gone: it was transferred, or a WebAssembly memory has grown",
-    );
-  return true;
-}
-
-/** Whether an array is as long for whoever asks it as it is. */
-function isGenuine(array: Uint8Array): boolean {
-  const { length } = array;
-  if (!ArrayBuffer.isView(array) || plainView(array).length !== length) return false;
-  return Object.getPrototypeOf(array) === Uint8Array.prototype || nativeLength(array) === length;
-}
-
-/** Apart from what every reply goes through, since it mentions `Buffer`. */
-function nativeLength(array: Uint8Array): number {
-  return Buffer.byteLength(array);
+  if (value.length > 0 || attempt(() => [value.at(0)], undefined)) return true;
+  const reason = "it was transferred, or a WebAssembly memory has grown";
+  throw marshalError(`a Uint8Array was returned whose memory is gone: ${reason}`);
 }
 
 /** Reports the error of an invocation, unless it has been answered. */
@@ -1247,7 +1214,7 @@ function fail(invocation: Invocation, error: unknown): void {
   answer(invocation, { kind: "error", error });
 }
 
-/** Judges how the service took an answer: logs what is only this invocation's misfortune, and returns anything worse. */
+/** Judges how the service took an answer: logs what concerns this invocation alone, and returns any other failure. */
 function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | RequestError): Error | undefined {
   const what = { reply: "the reply", stream: "the streamed reply", error: "the error report" }[outcome.kind];
   const wasCut = (why: string): undefined => void log("ERROR", invocation, `${what} was cut, since ${why}`);
@@ -1261,11 +1228,8 @@ function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | 
   if (resent && (status === 400 || status === 403)) return undefined; // it was delivered the first time
   if (status === 413 && outcome.kind === "reply") {
     const size = Buffer.byteLength(outcome.reply);
-    log(
-      "ERROR",
-      invocation,
-      `the reply of ${size} bytes is too large, so the invocation has failed; the limit is ${replyLimit} bytes`,
-    );
+    const consequence = `is too large, so the invocation has failed; the limit is ${replyLimit} bytes`;
+    log("ERROR", invocation, `the reply of ${size} bytes ${consequence}`);
   } else {
     const reason = status === 410 ? "came after the invocation had timed out" : "was refused";
     log("ERROR", invocation, `${what} ${reason}: ${summary(result)}`);
@@ -1280,8 +1244,8 @@ function summary({ status, bytes, end, body = bytes.subarray(end + 2) }: HttpRes
 // ── Streamed replies ────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * A streamed reply on its way. What fails before its first chunk is an error of the invocation, and what fails later is in
- * its trailers.
+ * A streamed reply on its way. What fails before its first chunk is an error of the invocation, and what fails later is
+ * in its trailers.
  */
 interface OpenStream extends ChunkedBody {
   contentType: string;
@@ -1301,14 +1265,14 @@ function asStreamed(value: unknown): Streamed | undefined {
   return hasStream ? (value as Streamed) : undefined;
 }
 
-/** How long a stream may run, in ms, and how many bytes it may send, before the event loop has its turn. */
-const turn = { ms: 5, bytes: 256 * 1024 };
+/** How long a stream may go on before the event loop has its turn, in ms. */
+const turn = 5;
 
 /**
  * Sends a reply as a stream, in the async context of its invocation.
  *
- * While the handler makes a chunk, nothing else may hold what waits for it: {@link ranEmpty}. So the iterator is put away, and
- * this is no async function, all of whose closures would hold its parameters.
+ * While the handler makes a chunk, nothing else may hold what waits for it: {@link ranEmpty}. So the iterator is put
+ * away, and this is no async function, all of whose closures would hold its parameters.
  */
 function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
   const streamed = asStreamed(reply);
@@ -1352,7 +1316,6 @@ function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
   }
 
   let turnBegan = Date.now();
-  let turnBytes = 0;
 
   /** Makes the next chunk that is not empty: an empty one would end the body. */
   async function make(): Promise<Uint8Array | undefined> {
@@ -1360,17 +1323,15 @@ function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
     iterator = undefined;
     try {
       for (;;) {
-        if (turnBytes > turn.bytes || Date.now() - turnBegan > turn.ms) {
+        if (Date.now() - turnBegan > turn) {
           await new Promise<void>((resolve) => void setImmediate(resolve));
           turnBegan = Date.now();
-          turnBytes = 0;
         }
         const { done, value } = await maker.next();
         if (done) return undefined;
         const chunk: Uint8Array = typeof value === "string" ? encode(value) : value;
         if (!isBytes(chunk))
           throw marshalError(`a chunk of the stream is ${kindOf(value)}, not a Uint8Array or a string`);
-        turnBytes += chunk.length;
         stream.made++;
         if (chunk.length > 0) return chunk;
       }
@@ -1379,25 +1340,26 @@ function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
     }
   }
 
+  function begin(chunk?: Uint8Array): void {
+    stream.first = chunk;
+    stream.isOpen = chunk !== undefined;
+    answer(invocation, { kind: "stream", stream });
+  }
+
   async function send(): Promise<void> {
     try {
       if (typeof contentType !== "string" || !/^[\x20-\x7e\t]+$/.test(contentType))
         throw marshalError(`the contentType of the stream is not printable ASCII: ${stringify(contentType)}`);
-      stream.first = await make();
-      stream.isOpen = stream.first !== undefined;
-    } catch (error) {
-      cancel();
-      throw error;
-    }
-    answer(invocation, { kind: "stream", stream });
-    try {
       while (stream.isOpen) {
-        if (!take) await new Promise<void>((resolve) => (resume = resolve));
         const chunk = await make();
-        if (stream.trailers === "") give(chunk);
-        else return;
+        if (stream.trailers !== "") return;
+        if (invocation.state === "running") begin(chunk);
+        else give(chunk);
+        if (stream.isOpen && !take) await new Promise<void>((resolve) => (resume = resolve));
       }
     } catch (error) {
+      cancel();
+      if (invocation.state === "running") throw error;
       if (stream.trailers === "") logError(invocation, error);
       stream.fail(error);
     }
@@ -1422,17 +1384,16 @@ function streamRequest(path: string, fields: string, chunks: OpenStream): HttpRe
 
 // ── The end: escaped errors, process.exit, an empty event loop, SIGTERM ─────────────────────────────────────────────
 
-/** Ends the process, whatever has become of `process.exit`, or leaves it to `bun --watch`, which would end with it. */
+/** Ends the process. Under `bun --watch` it only ends the run: Bun would end with the process. */
 function end(status: number): void {
   stage = "ended";
   if (!isWatched()) exit(status);
-  process.off("uncaughtException", escaped).off("unhandledRejection", escaped); // they are the next run's
+  process.off("uncaughtException", escaped).off("unhandledRejection", escaped); // the next run sets its own
 }
 
 /**
- * Takes an uncaught error: reports it, and ends the process, since nobody knows what state it is in.
- *
- * With several in flight no client is told anything of it. The code that threw it may have worked on the data of another.
+ * Reports an uncaught error and ends the process, whose state is unknown from here on. With several invocations in
+ * flight no client is told the error: the code that threw it may have worked on the data of any of them.
  */
 function escaped(error: unknown): void {
   const before = stage;
@@ -1449,27 +1410,27 @@ function escaped(error: unknown): void {
   whenAnswered();
 }
 
-/** Goes on to the end of the process, if that waits for what is in flight, once all of it is answered. */
+/** Lets the process end, if it is about to, once all that is in flight is answered. */
 function whenAnswered(): void {
   for (const { state } of inFlight) if (state !== "over") return;
   if (stage === "failing") end(1);
   else allAnswered?.();
 }
 
-/** Is told, while the process is `stopping`, that nothing is in flight. */
+/** Called in stage `stopping` when nothing is in flight any more. */
 let allAnswered: (() => void) | undefined;
 
-/** The error of an invocation that ends with the process. It does not say why: that may be another tenant's business. */
+/** The error of an invocation that ends with the process. It does not say why: the reason may be another tenant's. */
 function bystander(): Error {
   return runtimeError("Runtime.ExitError", "the process ends before this invocation was answered; the log says why");
 }
 
-/** The invocation that the code that runs belongs to, as far as it is known. It may have been answered. */
+/** The invocation that the running code belongs to, if that is known. It may be over. */
 function current(): Invocation | undefined {
   return storage ? storage.getStore() : inFlight.values().next().value;
 }
 
-/** Answers an invocation with an error, whatever its handler still does. A stream on its way ends with it. */
+/** Answers an invocation with an error while its handler still runs. An open stream ends with the error. */
 function giveUp(invocation: Invocation, error: unknown): void {
   logError(invocation, error);
   invocation.stream?.fail(error);
@@ -1489,25 +1450,26 @@ async function postInitError(authority: string, error: unknown): Promise<void> {
   end(1);
 }
 
-/** A request as a promise, for those that are not on the way of every event. */
+/** Sends a request that is not part of every event. */
 function sendAsync(client: HttpClient, request: HttpRequest): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
     client.request(request, (result) => (result instanceof Error ? reject(result) : resolve(result)));
   });
 }
 
-/** How long an empty event loop is waited for before it is asked why, in ms: some clients do not hold it while they wait. */
+/** How long an empty event loop is tolerated, in ms: some clients do not hold it while they wait for an answer. */
 const patience = 100;
 
-/** How long before the deadline a handler fails that has not been woken, in ms. */
+/** How long before its deadline a handler that was not woken fails, in ms. */
 const lastMoment = 50;
 
-/** Whether it was logged that something waits that does not hold the event loop. */
+/** Whether the warning was logged. Once is enough: the handler uses such a client. */
 let isWaitLogged = false;
 
 /**
- * The event loop is empty: there is no handler, or nothing that is referenced can wake the one there is. Whether anything else
- * can, the garbage collector knows: whatever could wake it holds what waits for it. If that is collected, it never settles.
+ * The event loop is empty: no handler was set, or nothing that is referenced can wake it. Whether anything else can,
+ * the garbage collector knows: what could wake the handler holds the promise of `settle`. If that is collected, the
+ * handler never settles.
  */
 function ranEmpty(): void {
   if (!running) setTimeout(escaped, 0, new Error("the program has come to its end without calling run"));
@@ -1521,22 +1483,22 @@ function ranEmpty(): void {
   }
 }
 
-/** How many chunks a handler has made that still works; none if it has not returned a stream. */
+/** How many chunks the handler has made, `undefined` if it no longer works. */
 function madeBy({ state, stream }: Invocation): number | undefined {
   return state === "running" || stream?.isOpen ? (stream?.made ?? 0) : undefined;
 }
 
 function timeLeft({ fields }: Invocation): number {
   const left = Number(fieldValue(fields, "Lambda-Runtime-Deadline-Ms")) - Date.now() - lastMoment;
-  return left > -lastMoment && left < longestTimer ? left : longestTimer; // there is none, or clocks differ
+  return left > -lastMoment && left < longestTimer ? left : longestTimer; // without a deadline, or if the clocks differ
 }
 
-/** Fails an invocation whose handler can never settle, at once where that is certain, and else right before its deadline. */
+/** Fails an invocation whose handler does not settle: at once where it never can, else right before its deadline. */
 function examine(invocation: Invocation, made: number, attempts: number): void {
   if (madeBy(invocation) !== made) return;
   if (attempts > 0) Bun.gc(true);
   if (!invocation.settling?.deref()) return neverSettled("it waits, and nothing is left that could wake it");
-  if (attempts > 1) return void setTimeout(examine, 1, invocation, made, attempts - 1); // the stack may still have held it
+  if (attempts > 1) return void setTimeout(examine, 1, invocation, made, attempts - 1); // the stack may have held it
   const what = "the handler waits for something that does not hold the event loop";
   if (!isWaitLogged) log("WARN", invocation, `${what}; if it is not woken, it will fail right before its deadline`);
   isWaitLogged = true;
@@ -1552,9 +1514,9 @@ function examine(invocation: Invocation, made: number, attempts: number): void {
   }
 }
 
-/** Makes a failure of a process that ends without having been told to: nobody would see it otherwise. */
+/** Makes it a failure, and logs it, if the handler ends the process. */
 function refuseExit(status: number): void {
-  if (stage === "failing") process.exitCode = status || 1; // the message is there
+  if (stage === "failing") process.exitCode = status || 1; // the error was logged
   if (stage !== "initializing" && stage !== "serving") return;
   const idle = stage === "initializing" ? "while modules loaded" : "between two invocations";
   const when = inFlight.size > 0 ? "in the middle of an invocation" : idle;
@@ -1563,22 +1525,23 @@ function refuseExit(status: number): void {
   logError(attempt(current, undefined), error);
 }
 
-/** How long what happens on SIGTERM may take, in ms: about 50 ms less than what the service gives. */
+/** How long the process may go on after SIGTERM, in ms. The service gives about 50 ms more. */
 const shutdownBudget = 250;
 
-/** How much of it is for the invocations in flight. */
+/** How much of that the invocations in flight have. */
 const answerBudget = 150;
 
-/** Registers an internal extension, without which the service sends no SIGTERM. The function is served without it, too. */
-async function registerForShutdown(
-  authority: string,
-  onShutdown: () => void | Promise<void>,
-  done: () => void,
-): Promise<void> {
+/** Registers an internal extension: only functions with one are sent SIGTERM. A failure is only logged. */
+async function registerForShutdown(authority: string, onShutdown: () => void | Promise<void>): Promise<void> {
   process.on("SIGTERM", () => void shutDown(onShutdown));
+  const client = createHttpClient(authority);
+  async function ask(request: HttpRequest): Promise<HttpResponse> {
+    const response = await sendAsync(client, request);
+    if (response.status === 200) return response;
+    throw new Error(`${request.method} ${request.target} was answered ${summary(response)}`);
+  }
   try {
-    const client = createHttpClient(authority);
-    const response = await sendAsync(client, {
+    const response = await ask({
       method: "POST",
       target: `${extensionPath}/register`,
       fields: `${userAgent}Lambda-Extension-Name: bunstrap\r\nContent-Type: application/json\r\n`,
@@ -1586,41 +1549,21 @@ async function registerForShutdown(
       timeout: 1_000,
     });
     const identifier = fieldValue(response, "Lambda-Extension-Identifier");
-    if (response.status !== 200 || identifier === undefined) throw new Error(`it was answered ${summary(response)}`);
-    void awaitExtensionEvent(client, identifier);
-  } catch (error) {
-    log(
-      "ERROR",
-      undefined,
-      `onShutdown will not be called, since the extension was not registered: ${describe(error).errorMessage}`,
+    if (identifier === undefined) throw new Error(`no identifier came: ${summary(response)}`);
+    const fields = `${userAgent}Lambda-Extension-Identifier: ${identifier}\r\n`;
+    // No event comes. That the request is open tells the service that the extension is ready.
+    ask({ method: "GET", target: `${extensionPath}/event/next`, fields, background: true }).catch((error) =>
+      log("ERROR", undefined, `onShutdown may not be called: ${describe(error).errorMessage}`),
     );
+  } catch (error) {
+    const reason = `the extension was not registered: ${describe(error).errorMessage}`;
+    log("ERROR", undefined, `onShutdown will not be called, since ${reason}`);
   }
-  done();
 }
 
 const extensionPath = "/2020-01-01/extension";
 
-/** Asks for an event that never comes: that the request is open is what tells the service that the extension is ready. */
-async function awaitExtensionEvent(client: HttpClient, identifier: string): Promise<void> {
-  try {
-    const fields = `${userAgent}Lambda-Extension-Identifier: ${identifier}\r\n`;
-    const response = await sendAsync(client, {
-      method: "GET",
-      target: `${extensionPath}/event/next`,
-      fields,
-      background: true,
-    });
-    if (response.status !== 200) throw new Error(`it was answered ${summary(response)}`);
-  } catch (error) {
-    log(
-      "ERROR",
-      undefined,
-      `onShutdown may not be called, since GET /extension/event/next failed: ${describe(error).errorMessage}`,
-    );
-  }
-}
-
-/** Waits for what is in flight, then for `onShutdown`, both within the budget. */
+/** Waits for what is in flight, then calls `onShutdown`, both within the budget. */
 async function shutDown(onShutdown: () => void | Promise<void>): Promise<void> {
   if (stage !== "initializing" && stage !== "serving") return;
   stage = "stopping";
@@ -1646,7 +1589,7 @@ async function shutDown(onShutdown: () => void | Promise<void>): Promise<void> {
 
 // ── Local mode: one invocation, outside Lambda ──────────────────────────────────────────────────────────────────────
 
-/** Whether a test can be described, which is so under `bun test` alone. */
+/** Whether this is `bun test`: only there can a test be described. */
 function hasTests(): boolean {
   const { describe } = getBuiltinModule("bun:test") as unknown as { describe(): never };
   try {
@@ -1656,7 +1599,7 @@ function hasTests(): boolean {
   }
 }
 
-/** Whether Bun runs the program anew at every change, for as long as the process lives. */
+/** Whether Bun runs the program again at every change, in the same process. */
 function isWatched(): boolean {
   return !runtimeApi && (process.execArgv.includes("--watch") || process.execArgv.includes("--hot"));
 }
@@ -1664,17 +1607,13 @@ function isWatched(): boolean {
 async function serveLocally(handler: RawHandler): Promise<void> {
   const event = process.argv[2] ?? (isTerminal(0) ? undefined : await Bun.stdin.bytes());
   if (event === undefined) {
-    writeLine(
-      "usage: the event is the first argument, or standard input; in Lambda, AWS_LAMBDA_RUNTIME_API would be set",
-    );
+    writeLine("usage: the event is the first argument, or standard input; in Lambda AWS_LAMBDA_RUNTIME_API is set");
     return end(2);
   }
   if (event.length === 0 && typeof event !== "string")
     writeLine("standard input is empty, and so is the event: to json it is null");
-  if (process.argv[2] && isFile(process.argv[2]))
-    writeLine(
-      `the event is the text ${process.argv[2]}, and not what is in the file: for that, use <${process.argv[2]}`,
-    );
+  if (typeof event === "string" && isFile(event))
+    writeLine(`the event is the text ${event}, and not what is in the file: for that, use <${event}`);
   const id = crypto.randomUUID();
   const headers = encode(
     `Lambda-Runtime-Aws-Request-Id: ${id}\r\n` +
@@ -1682,7 +1621,7 @@ async function serveLocally(handler: RawHandler): Promise<void> {
       `Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:local:000000000000:function:local\r\n`,
   );
   const body = typeof event === "string" ? encode(event) : event;
-  await Bun.sleep(0); // modules are loaded to their end before anything is served, as in Lambda
+  await Bun.sleep(0); // as in Lambda, all modules are loaded before an event is served
   if (stage !== "initializing") return; // they failed, under bun --watch
   stage = "serving";
   const deliver = (outcome: Outcome) => void print(outcome);
@@ -1707,33 +1646,18 @@ async function print(outcome: Outcome): Promise<void> {
   }
 }
 
-/** How long a local invocation is told that it has, in ms: as long as Lambda ever gives. */
+/** The time until the deadline of a local invocation, in ms: the longest that Lambda gives. */
 const localTimeout = 15 * 60 * 1000;
 
-interface ForeignFunctions {
-  dlopen(
-    library: string,
-    symbols: object,
-  ): { symbols: Record<"dup" | "dup2" | "fcntl", (...values: number[]) => number> };
-}
-
-/**
- * Turns what is written to standard output, by whatever means, to standard error.
- * Returns the descriptor that standard output can still be reached by.
- */
+/** Diverts standard output to standard error. @returns the descriptor that still is standard output. */
 function divertStandardOutput(): number {
   try {
     if (isWatched()) throw new Error("the next run would inherit what is diverted");
-    const { dlopen } = getBuiltinModule("bun:ffi") as unknown as ForeignFunctions;
-    const { symbols } = dlopen(process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6", {
-      dup: { args: ["int"], returns: "int" },
-      dup2: { args: ["int", "int"], returns: "int" },
-      fcntl: { args: ["int", "int"], returns: "int" },
-    });
+    const { dup, dup2, fcntl } = (libc ??= openLibc());
     const [F_GETFD, FD_CLOEXEC, none] = [1, 1, 2 ** 31 - 1];
-    // What was closed, Bun has opened as /dev/null, with the flag that nothing has that was inherited.
-    const descriptor = symbols.fcntl(1, F_GETFD) === FD_CLOEXEC ? none : symbols.dup(1);
-    symbols.dup2(2, 1);
+    // If descriptor 1 was closed, Bun has opened /dev/null there with FD_CLOEXEC, a flag that nothing inherited has.
+    const descriptor = fcntl(1, F_GETFD) === FD_CLOEXEC ? none : dup(1);
+    dup2(2, 1);
     return descriptor;
   } catch {
     console.log = console.info = console.debug = console.error; // at least what is logged
@@ -1789,8 +1713,8 @@ function serviceErrorType(errorType: string): string {
 const causeLimit = 64 * 1024;
 
 /**
- * What AWS X-Ray shows of an error, as JSON in printable ASCII; of one that is too large the outer stack frames are left
- * out, and the end of its message.
+ * What AWS X-Ray shows of an error, as JSON in printable ASCII; of one that is too large the outer stack frames are
+ * left out, and the end of its message.
  *
  * @see https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html#api-segmentdocuments-errors
  */
@@ -1806,21 +1730,15 @@ function xRayCause(report: ErrorReport): string {
 }
 
 function causeFrame(frame: string): { path: string; line: number; label: string } {
-  const [, label = "", path = "", line = "0"] = /^at (?:(.*) \()?(.*?)(?::(\d+))?(?::\d+)?\)?$/s.exec(frame) ?? []; // s: it always matches, in one pass
+  const [, label = "", path = "", line = "0"] = /^at (?:(.*) \()?(.*?)(?::(\d+))?(?::\d+)?\)?$/s.exec(frame) ?? [];
   return { path, line: Number(line), label };
 }
 
 /** Describes anything that can be thrown: an error, any other value, an object that throws when it is looked at. */
 function describe(thrown: unknown): ErrorReport {
   if (!attempt(() => isErrorLike(thrown), false)) {
-    return {
-      errorMessage: attempt(
-        () => (typeof thrown === "object" ? (stringify(thrown) ?? "an object") : String(thrown)),
-        unreadable,
-      ),
-      errorType: kindOf(thrown),
-      stackTrace: [],
-    };
+    const text = () => (typeof thrown === "object" ? (stringify(thrown) ?? "an object") : String(thrown));
+    return { errorMessage: attempt(text, unreadable), errorType: kindOf(thrown), stackTrace: [] };
   }
   const error = thrown as Error;
   return {
@@ -1879,10 +1797,9 @@ const levels = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"] as const;
 type Level = (typeof levels)[number];
 
 /**
- * Writes one log event, in the format that the function is configured for. It never throws, whatever a handler may have
- * overwritten of what a line is made of.
+ * Writes one log event, in the format that the function is configured for. It never throws.
  *
- * @param error What the log shows of the error that the event is about: in text it takes the place of the message.
+ * @param error The error that the event is about. In text it takes the place of the message.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html
  */
 function log(level: Level, invocation: Invocation | undefined, message: unknown, error?: ErrorDetails): void {
@@ -1911,22 +1828,22 @@ function headline({ errorType, errorMessage }: ErrorReport): string {
   return `${errorType}: ${errorMessage}`;
 }
 
-/** What the log shows of an error: what is reported of it, its causes, and whatever else it has of its own. */
+/** What the log shows of an error: the report, its causes, and its other members. */
 interface ErrorDetails extends ErrorReport {
   [property: string]: unknown;
 }
 
-/** How much is shown beyond what is reported: levels below the error, members of each object, characters in all. */
+/** How much is shown beyond the report: levels below the error, members of each object, characters in all. */
 const detailLimits = { levels: 8, members: 50, characters: 32_768 };
 
-/** Makes plain data of an error, which is neither deep nor long nor circular, and for which JSON has a form. */
+/** Makes plain data of an error: neither deep nor long nor circular, and fit for JSON. */
 function detailsOf(thrown: unknown): ErrorDetails {
   const report = describe(thrown);
   let room = detailLimits.characters;
   const properties = attempt(() => (isErrorLike(thrown) ? propertiesOf(thrown as Error, [thrown]) : {}), {});
   return { ...report, ...properties, ...report };
 
-  /** What an error has of its own. That of its causes which is standard is not enumerable. */
+  /** The members of an error. `cause` and `errors` are not enumerable. */
   function propertiesOf(error: Error, path: unknown[]): object {
     const names = Array.from(new Set([...Object.keys(error), "cause", "errors"]));
     const isShown = (name: string) => !["name", "message", "stack"].includes(name) && Object.hasOwn(error, name);
@@ -2040,21 +1957,11 @@ function format(values: unknown[]): string {
 }
 
 function formatted(specifier: string, value: unknown): string {
-  switch (specifier) {
-    case "%s":
-      return attempt(() => String(value), unreadable);
-    case "%d":
-    case "%i":
-      return attempt(() => String(Math.trunc(Number(value))), "NaN");
-    case "%f":
-      return attempt(() => String(Number(value)), "NaN");
-    case "%j":
-      return attempt(() => String(stringify(value)), unreadable);
-    case "%c":
-      return ""; // style sheets are not for log lines
-    default:
-      return display(value);
-  }
+  if (specifier === "%s") return attempt(() => String(value), unreadable);
+  if (specifier === "%j") return attempt(() => String(stringify(value)), unreadable);
+  if (specifier === "%f") return attempt(() => String(Number(value)), "NaN");
+  if (specifier === "%d" || specifier === "%i") return attempt(() => String(Math.trunc(Number(value))), "NaN");
+  return specifier === "%c" ? "" : display(value); // style sheets are not for log lines
 }
 
 /** The method that an object is printed with, if it has one. */
@@ -2067,16 +1974,11 @@ function display(value: unknown): string {
     return toText(detailsOf(this));
   }
   const { prototype } = Error;
-  const isSet =
-    !(inspectMethod in prototype) &&
-    Reflect.defineProperty(prototype, inspectMethod, { value: inspect, configurable: true });
-  try {
-    return Bun.inspect(value, { depth: 2 }).trimEnd();
-  } catch {
-    return unreadable;
-  } finally {
-    if (isSet) Reflect.deleteProperty(prototype, inspectMethod);
-  }
+  const isSet = inspectMethod in prototype; // by the handler, or below
+  if (!isSet) Object.defineProperty(prototype, inspectMethod, { value: inspect, configurable: true });
+  const text = attempt(() => Bun.inspect(value, { depth: 2 }).trimEnd(), unreadable);
+  if (!isSet) Reflect.deleteProperty(prototype, inspectMethod);
+  return text;
 }
 
 /** Replaces the console in Lambda when it is first used: where nothing is logged, nothing is spent on it. */
@@ -2086,8 +1988,8 @@ function replaceConsole(): void {
 }
 
 /**
- * The methods that the official Node.js client replaces, too. The others that print would tear a log of JSON, and lose lines
- * where `process.stdout` is used, so they are those of Node.js, which make their lines of `log` and `warn`.
+ * The methods that the official Node.js client replaces, too. Bun's other methods would break a log of JSON, so they
+ * are those of Node.js, which print by `log` and `warn`.
  */
 function consoleMethods(console: Console): ConsoleMethods {
   const methods: ConsoleMethods = {
@@ -2099,29 +2001,23 @@ function consoleMethods(console: Console): ConsoleMethods {
     error: (...values) => logValues("ERROR", values),
     fatal: (...values) => logValues("FATAL", values),
   };
-  const stdout = {
-    write: (text: string) => logValues("INFO", [text.trimEnd()]),
-  } as unknown as NodeJS.WritableStream;
+  const stdout = { write: (text: string) => logValues("INFO", [text.trimEnd()]) } as unknown as NodeJS.WritableStream;
   let nodeConsole: ConsoleMethods | undefined;
-  const others: ConsoleMethods = {};
-  for (const name of "assert count countReset dir dirxml group groupCollapsed groupEnd table time timeEnd timeLog".split(
-    " ",
-  )) {
-    others[name] = (...values) => {
+  const names = "assert count countReset dir dirxml group groupCollapsed groupEnd table time timeEnd timeLog";
+  const others = names.split(" ").map((name): [string, ConsoleMethods[string]] => [
+    name,
+    (...values) => {
       const { Console } = console; // takes 10 ms to load
       nodeConsole ??= Object.assign(new Console({ stdout, ignoreErrors: false, colorMode: false }) as object, methods);
       attempt(() => nodeConsole?.[name]?.(...values), undefined);
-    };
-  }
-  return { ...others, ...methods };
+    },
+  ]);
+  return { ...Object.fromEntries(others), ...methods };
 }
 
 type ConsoleMethods = Record<string, (...values: unknown[]) => void>;
 
-/**
- * Writes a line to standard error, as all of them: what reads the log reads each descriptor by itself, so lines of two would
- * change their order.
- */
+/** Writes a line to standard error, as all of them: a reader of two descriptors would not keep their order. */
 function writeLine(line: string): void {
   try {
     write(2, `${line}\n`);
@@ -2133,7 +2029,7 @@ function writeLine(line: string): void {
 /** Writes to a descriptor before anything else happens. @throws {Error} if it is closed. */
 function write(descriptor: number, content: Bytes): void {
   const bytes = typeof content === "string" ? encode(content) : content;
-  let written = attempt(() => writeOnce(descriptor, bytes), 0);
+  let written = attempt(() => Math.max(0, Number((libc ??= openLibc()).write(descriptor, bytes, bytes.length))), 0);
   if (written === bytes.length) return;
   const { writeSync } = getBuiltinModule("node:fs");
   while (written < bytes.length) {
@@ -2141,26 +2037,26 @@ function write(descriptor: number, content: Bytes): void {
       written += writeSync(descriptor, bytes, written);
     } catch (error) {
       if ((error as { code?: string }).code !== "EAGAIN") throw error;
-      Bun.sleepSync(1); // it is full, and whoever reads it is slower than we are
+      Bun.sleepSync(1); // the pipe is full
     }
   }
 }
 
-/** Returns how many bytes were taken. By write(2), since `node:fs` takes 3 ms to load: 40 ms of a first event with 128 MB. */
-function writeOnce(descriptor: number, bytes: Uint8Array): number {
-  if (!libc) {
-    const { dlopen } = getBuiltinModule("bun:ffi") as typeof import("bun:ffi");
-    libc = dlopen("libc.so.6", { write: { args: ["i32", "ptr", "usize"], returns: "i64" } } as const);
-  }
-  return Math.max(0, Number(libc.symbols.write(descriptor, bytes, bytes.length)));
+/** Opens the C library, since `node:fs` takes 3 ms to load: 40 ms of a first event with 128 MB. */
+function openLibc() {
+  const { dlopen } = getBuiltinModule("bun:ffi") as typeof import("bun:ffi");
+  return dlopen(process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6", {
+    dup: { args: ["i32"], returns: "i32" },
+    dup2: { args: ["i32", "i32"], returns: "i32" },
+    fcntl: { args: ["i32", "i32"], returns: "i32" },
+    write: { args: ["i32", "ptr", "usize"], returns: "i64" },
+  } as const).symbols;
 }
-
-let libc: { symbols: { write(descriptor: number, bytes: Uint8Array, length: number): number | bigint } } | undefined;
 
 // ── An HTTP/1.1 client for one local server: connection, response parser, grammar ───────────────────────────────────
 //
-// One request at a time over one connection, which is kept alive. It knows nothing of what it is used for, and from here to
-// its end the file needs nothing of what is above.
+// One request at a time over one connection, which is kept alive. The client knows nothing of Lambda, and this part
+// needs nothing of those above.
 
 interface HttpRequest {
   method: string;
@@ -2173,7 +2069,7 @@ interface HttpRequest {
   chunks?: ChunkedBody;
   /** How long to wait for the response, in ms; without end unless given. */
   timeout?: number;
-  /** Whether the event loop may end before the response; it is held until then unless this is given. */
+  /** Whether the process may end before the response comes. */
   background?: boolean;
 }
 
@@ -2186,43 +2082,34 @@ interface ChunkedBody {
   next(take: (chunk?: Uint8Array) => void): void;
   /** The field lines behind the last chunk, from when the body is not open. */
   trailers: string;
-  /** Says that nobody takes any more of it. */
+  /** Called when no more of it is needed. */
   cancel(): void;
 }
 
-interface HttpResponse extends FieldLines {
-  status: number;
-  /** What was received: the header section from `start` to `end`, and behind an empty line the body, unless that is apart. */
-  bytes: Buffer;
-  start: number;
-  end: number;
-  body: Uint8Array | undefined;
-  /** Whether the connection can be used again, if it is still open. */
-  persistent: boolean;
-  /** The request was sent twice, since the first connection broke before a response: the server may have seen both. */
-  resent: boolean;
-  /** The server answered before the end of a body that is made while it is sent. */
-  incomplete: boolean;
+type HttpResponse = ReturnType<typeof createResponse>;
+
+/** @param lines The status line and the field lines, which begin `at` there in the bytes. */
+function createResponse(lines: FieldLines, bytes: Buffer, at: number, status: number, persistent: boolean) {
+  return {
+    ...lines,
+    status,
+    /** What was received: field lines from `start` to `end`, an empty line, and the body, unless that is apart. */
+    bytes,
+    start: at + lines.text.indexOf("\n") + 1,
+    end: at + lines.text.length,
+    body: undefined as Uint8Array | undefined,
+    /** Whether the connection can be used again, if it is still open. */
+    persistent,
+    /** The request was sent twice, since the first connection broke: the server may have seen both. */
+    resent: false,
+    /** The server answered before the end of a body that is made while it is sent. */
+    incomplete: false,
+  };
 }
 
 interface RequestError extends Error {
-  /** The request did not get out whole, and cannot be sent again. The connection is closed; the next request opens another. */
+  /** The request was sent in part, and cannot be sent again. The next request opens another connection. */
   incomplete?: true;
-}
-
-interface HttpClient {
-  /** Opens the connection unless it is open. `done` takes an error if there is nobody to connect to. */
-  connect(done: (failure?: Error) => void): void;
-  /**
-   * Sends a request, when no other is under way. `done` takes the response, or an error: if there is nobody to connect to, if
-   * the connection breaks a second time before a response, on a response that breaks off or is not HTTP/1.1, on one that does
-   * not come in time, and if the body is taken away while it is sent.
-   */
-  request(request: HttpRequest, done: Done): void;
-  /** Lets the event loop end in spite of the connection, until the next request. */
-  unref(): void;
-  /** The functions that every request goes through. */
-  onEveryRequest: Function[];
 }
 
 type Done = (result: HttpResponse | RequestError) => void;
@@ -2231,24 +2118,30 @@ type Done = (result: HttpResponse | RequestError) => void;
 type Part = Uint8Array | string;
 
 /** A request until its `done` is called. */
-interface Exchange {
-  request: HttpRequest;
-  /** The request as far as it is made, for as long as it can be sent again. */
-  message: readonly Part[] | undefined;
-  /** What is written, and how many of these parts the socket has taken. */
-  parts: readonly Part[];
-  sent: number;
-  resent: boolean;
-  /** What has come of the response. */
-  incoming: Incoming | undefined;
-  /** The response, if it is there before all of the request is sent. */
-  early: HttpResponse | undefined;
-  timer: Timer | undefined;
-  done: Done;
+type Exchange = ReturnType<typeof createExchange>;
+
+function createExchange(request: HttpRequest, message: readonly Part[], done: Done) {
+  return {
+    request,
+    /** The request as far as it is made, for as long as it can be sent again. */
+    message: message as readonly Part[] | undefined,
+    /** What is written, and how many of these parts the socket has taken. */
+    parts: message,
+    sent: 0,
+    /** Whether it is sent a second time. */
+    resent: false,
+    /** What has come of the response. */
+    incoming: undefined as Incoming | undefined,
+    /** The response, if it is there before all of the request is sent. */
+    early: undefined as HttpResponse | undefined,
+    /** The timer of the time-out. */
+    timer: undefined as Timer | undefined,
+    done,
+  };
 }
 
 /** @param authority Host and port: `127.0.0.1:9001`, `localhost:9001`, `[::1]:9001`. */
-function createHttpClient(authority: string): HttpClient {
+function createHttpClient(authority: string) {
   const { hostname, port } = parseAuthority(authority);
 
   // The connection is closed without a socket, idle with one, and busy with an exchange too.
@@ -2262,11 +2155,12 @@ function createHttpClient(authority: string): HttpClient {
   let whenOpen: ((failure?: Error) => void) | undefined;
 
   /**
-   * Opens a connection. Bun runs everything that becomes of a socket in the async context that it was opened in, so after the
-   * first this is done from where the first was opened, and not from the context of an invocation.
+   * Opens a connection. Bun runs all callbacks of a socket in the async context that opened it. So each connection is
+   * opened in the context of the one before, and never in that of an invocation.
    */
   let dial = dialHere;
 
+  /** Opens the connection unless it is open. `done` takes an error if there is nobody to connect to. */
   function connect(done: (failure?: Error) => void): void {
     if (socket) return done();
     whenOpen = done;
@@ -2277,19 +2171,13 @@ function createHttpClient(authority: string): HttpClient {
     void Bun.connect({ hostname, port, socket: { open, connectError, data, drain, close } });
   }
 
+  /**
+   * Sends a request, when no other is under way. `done` takes the response, or an error: if there is nobody to connect
+   * to, if the connection breaks a second time before a response, on a response that breaks off or is not HTTP/1.1, on
+   * one that does not come in time, and if the body is taken away while it is sent.
+   */
   function request(request: HttpRequest, done: Done): void {
-    const message = serialize(authority, request);
-    const exchange: Exchange = {
-      request,
-      message,
-      parts: message,
-      sent: 0,
-      resent: false,
-      incoming: undefined,
-      early: undefined,
-      timer: undefined,
-      done,
-    };
+    const exchange = createExchange(request, serialize(authority, request), done);
     current = exchange;
     if (socket) send(exchange);
     else reconnect(exchange);
@@ -2337,7 +2225,7 @@ function createHttpClient(authority: string): HttpClient {
     if (socket) send(exchange);
   }
 
-  /** Ends the wait for a response, but not before what is in the socket was read: the process may have been frozen, or busy. */
+  /** Ends the wait for a response, after a last look at the socket: the process may have been frozen, or busy. */
   function expire(exchange: Exchange): void {
     const { early, request } = exchange;
     const { method, target, timeout } = request;
@@ -2365,7 +2253,7 @@ function createHttpClient(authority: string): HttpClient {
 
   function connectError(_: unknown, cause: Error & { code?: string }): void {
     dial = dialHere;
-    const isReset = cause.code === "ECONNRESET"; // it was there, and is already broken: what a request finds is no connection
+    const isReset = cause.code === "ECONNRESET"; // it was open for a moment: the request finds it closed
     const reason = `${cause.message} (${cause.code})${whyNoDescriptor()}`;
     goOn(isReset ? undefined : new Error(`cannot connect to ${authority}: ${reason}`, { cause }));
   }
@@ -2385,7 +2273,7 @@ function createHttpClient(authority: string): HttpClient {
     if (!("status" in response)) return void (exchange.incoming = response);
     response.resent = exchange.resent;
     response.incomplete = !!exchange.request.chunks?.isOpen;
-    const isSent = !isUnsent(exchange) && !response.incomplete;
+    const isSent = exchange.sent === exchange.parts.length && !response.incomplete;
     if (!isSent && !response.incomplete && response.status < 300) {
       exchange.early = response; // the rest is sent all the same
       if (!piece) broken(exchange);
@@ -2396,7 +2284,7 @@ function createHttpClient(authority: string): HttpClient {
   }
 
   function drain(from: Bun.Socket<undefined>): void {
-    if (from === socket && current && isUnsent(current)) send(current);
+    if (from === socket && current && current.sent < current.parts.length) send(current);
   }
 
   function close(from: Bun.Socket<undefined>, error?: Error): void {
@@ -2416,33 +2304,27 @@ function createHttpClient(authority: string): HttpClient {
     done(result);
   }
 
-  /**
-   * Frees what a large string was encoded to, at once: for the garbage collector, which frees it in the end, an array of bytes
-   * is a small object, and there would be two or three of them in memory.
-   */
+  /** Frees the bytes of a large string at once: the garbage collector takes them for small, and lets them pile up. */
   function release({ request, message = [] }: Exchange): void {
     if (typeof request.body !== "string") return; // bytes are whose they were
     for (const part of message)
       if (typeof part !== "string") (part.buffer as { transfer?(length: number): unknown }).transfer?.(0);
   }
 
-  /** The connection is gone: the request is sent again, once, unless any of the response has come, or it is not there any more. */
+  /** Sends the request again, once, unless part of the response has come, or earlier chunks were dropped. */
   function broken(exchange: Exchange, error?: Error): void {
     const { early, incoming, message, resent, request } = exchange;
+    const { method, target } = request;
+    const fail = (failure: RequestError) => finish(exchange, failure);
     if (early)
-      return finish(
-        exchange,
+      return fail(
         incompleteError(`the connection broke before all of it was sent, though it was answered ${early.status}`),
       );
-    if (incoming && error)
-      return finish(exchange, new Error(`the connection broke in the middle of a response: ${error.message}`));
-    if (incoming) return data(socket, null); // there is none any more
-    if (!message) return finish(exchange, incompleteError("the connection broke after its first chunk was sent"));
+    if (incoming && error) return fail(new Error(`the connection broke in the middle of a response: ${error.message}`));
+    if (incoming) return data(socket, null); // that was its end
+    if (!message) return fail(incompleteError("the connection broke after its first chunk was sent"));
     if (resent)
-      return finish(
-        exchange,
-        new Error(`${authority} twice closed the connection instead of answering ${request.method} ${request.target}`),
-      );
+      return fail(new Error(`${authority} twice closed the connection instead of answering ${method} ${target}`));
     if (exchange.timer) clearTimeout(exchange.timer);
     exchange.timer = undefined;
     exchange.parts = message;
@@ -2464,45 +2346,40 @@ function createHttpClient(authority: string): HttpClient {
     isHeld = isToBeHeld;
   }
 
+  /** Lets the event loop end in spite of the connection, until the next request. */
+  const unref = () => hold(false);
   const onEveryRequest = [request, serialize, encode, send, data, parseResponse, finish, fieldValue, fieldBytes];
-  return { connect, request, unref: () => hold(false), onEveryRequest };
-}
-
-function isUnsent({ parts, sent }: Exchange): boolean {
-  return sent < parts.length;
+  return { connect, request, unref, onEveryRequest };
 }
 
 function incompleteError(message: string): RequestError {
   return Object.assign(new Error(message), { incomplete: true as const });
 }
 
-/** Says why nothing can be opened any more, if that is so: Bun calls it a refused connection. */
+/** Tells that no file descriptor is left: Bun calls that a refused connection. */
 function whyNoDescriptor(): string {
-  const { closeSync, existsSync, openSync } = getBuiltinModule("node:fs");
+  const { closeSync, existsSync, openSync } = process.getBuiltinModule("node:fs");
   try {
     closeSync(openSync("/dev/null", "r"));
     return "";
   } catch (error) {
-    let open = 0; // those that Lambda lets a process have
+    let open = 0; // of the 1,024 that Lambda allows
     for (let descriptor = 0; descriptor < 1_024; descriptor++) if (existsSync(`/proc/self/fd/${descriptor}`)) open++;
     return `, since ${open} file descriptors are open and no other can be (${(error as { code?: string }).code})`;
   }
 }
 
 function parseAuthority(authority: string): { hostname: string; port: number } {
-  const colon = authority.lastIndexOf(":");
-  const isBracketed = authority[0] === "[" && authority[colon - 1] === "]";
-  const hostname = isBracketed ? authority.slice(1, colon - 1) : authority.slice(0, colon);
-  const port = parseDigits(authority.slice(colon + 1));
-  const isHost = colon > 0 && hostname !== "" && (isBracketed || authority.indexOf(":") === colon);
-  if (!isHost || !(port > 0 && port < 65536)) throw new Error(`${JSON.stringify(authority)} is not host:port`);
+  const [, bracketed, hostname = bracketed, digits] = /^(?:\[(.+)\]|([^:]+)):(\d{1,5})$/.exec(authority) ?? [];
+  const port = Number(digits);
+  if (!hostname || !(port > 0 && port < 65536)) throw new Error(`${JSON.stringify(authority)} is not host:port`);
   return { hostname, port };
 }
 
 /** Up to this size, in bytes, a body is sent in one write with its head; above it, it is not copied. */
 const largestCopiedBody = 64 * 1024;
 
-/** Nothing on the way to the first request and the first reply mentions `Buffer`: it costs 0.2 ms when it is first touched. */
+/** Makes a request as it is sent. It goes around `Buffer`, whose first use takes 0.2 ms. */
 function serialize(authority: string, { method, target, fields, body, chunks }: HttpRequest): Part[] {
   const head = `${method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${fields}`;
   if (chunks) {
@@ -2546,7 +2423,7 @@ function lastChunk(trailers: string): Part[] {
   return [`0\r\n${trailers}\r\n`];
 }
 
-/** The same bytes without what a subclass makes of them. When their memory is detached or shrunk, it is seen to have none. */
+/** The same bytes without a subclass, and none if their memory was detached or shrunk. */
 function plainView({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
   return (buffer as { detached?: boolean }).detached
     ? new Uint8Array(0)
@@ -2554,23 +2431,27 @@ function plainView({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
 }
 
 /** What was received of a response: `bytes` from `at` on are still to be read. */
-interface Incoming {
-  bytes: Buffer;
-  at: number;
-  /** How many interim responses came before it. */
-  interim: number;
-  /** From when its head is there. */
-  response: HttpResponse | undefined;
-  /** How its body is delimited: by a length in bytes, by chunks, or by the end of the connection. */
-  framing: number | "chunks" | "close";
-  /** A body, or a chunk, of which so much is there. */
-  gathered: Uint8Array | undefined;
-  filled: number;
-  chunks: Chunks | undefined;
+type Incoming = ReturnType<typeof createIncoming>;
+
+function createIncoming(bytes: Buffer) {
+  return {
+    bytes,
+    at: 0,
+    /** How many interim responses came before it. */
+    interim: 0,
+    /** From when its head is there. */
+    response: undefined as HttpResponse | undefined,
+    /** How its body is delimited: by a length in bytes, by chunks, or by the end of the connection. */
+    framing: "close" as number | "chunks" | "close",
+    /** A body, or a chunk, of which so much is there. */
+    gathered: undefined as Uint8Array | undefined,
+    filled: 0,
+    received: undefined as ReceivedChunks | undefined,
+  };
 }
 
-/** The chunks that were read: `length` bytes of `body`; and from when its size line was read, the size of the next. */
-interface Chunks {
+/** The chunks that were read: `length` bytes of `body`, and the size of the next once its size line was read. */
+interface ReceivedChunks {
   body: Uint8Array;
   length: number;
   size: number | undefined;
@@ -2586,11 +2467,11 @@ const limits = {
 };
 
 /**
- * Parses the next piece of a response, or `null`, the end of the connection. Returns the response, or, until that is all there,
- * what to call it with for the next piece. Only a body is not looked at again then: it is gathered as it comes.
+ * Parses the next piece of a response, or `null`, the end of the connection. @returns the response or, until it is
+ * complete, what to pass with the next piece. A head is parsed again with each piece, a body is gathered.
  *
- * Most responses are in ASCII, there whole, and delimited by one `Content-Length` and nothing else. One regular expression sees
- * all of that, since what is done in JavaScript is dear until it is compiled.
+ * Most responses come whole, in ASCII, with one `Content-Length`. One regular expression recognizes these: JavaScript
+ * is slow until it is compiled.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9112#section-6
  */
@@ -2598,25 +2479,11 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
   if (piece && !begun) {
     const end = piece.indexOf("\r\n\r\n") + 2;
     const text = end >= 2 && end + 2 <= limits.headerSection ? piece.toString("latin1", 0, end) : "";
-    const usual =
-      /^HTTP\/1\.1 (20[0-3]|[45]\d\d)(?: [\t -~]*)?\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*content-length:[ \t]*(\d{1,7})[ \t]*\r\n(?:(?!connection:|content-length:|transfer-encoding:)[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)*$/i.exec(
-        text,
-      );
-    if (usual && text.slice(0, 4) === "HTTP" && end + 2 + +usual[2]! === piece.length)
-      return {
-        status: +usual[1]!,
-        bytes: piece,
-        start: text.indexOf("\n") + 1,
-        end,
-        body: undefined,
-        text,
-        isAscii: true,
-        persistent: true,
-        resent: false,
-        incomplete: false,
-      };
+    const [, status = "", length = ""] = text.startsWith("HTTP") ? (usualHead().exec(text) ?? []) : [];
+    if (status && end + 2 + +length === piece.length)
+      return createResponse({ text, isAscii: true }, piece, 0, +status, true);
   }
-  const incoming = begun ?? createIncoming(piece);
+  const incoming = begun ?? createIncoming(piece ?? Buffer.alloc(0));
   if (piece && begun) append(begun, piece);
   const response = (incoming.response ??= takeHead(incoming));
   const body = response && takeBody(incoming, response, !piece);
@@ -2626,20 +2493,6 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
   }
   if (!piece) throw new Error("the connection was closed in the middle of a response");
   return incoming;
-}
-
-function createIncoming(piece: Buffer | null): Incoming {
-  const bytes = piece ?? Buffer.alloc(0);
-  return {
-    bytes,
-    at: 0,
-    interim: 0,
-    response: undefined,
-    framing: "close",
-    gathered: undefined,
-    filled: 0,
-    chunks: undefined,
-  };
 }
 
 /** Adds the next piece. What is unread before it stays, so that it can be read as one. */
@@ -2661,21 +2514,7 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
     const status = +text.slice("HTTP/1.1 ".length, "HTTP/1.1 200".length);
     if (status === 101) throw malformed("101: nobody asked for another protocol");
     const persistent = readFraming(incoming, text.toLowerCase());
-    if (status >= 200) {
-      const end = at + text.length;
-      return {
-        status,
-        bytes,
-        start: at + start,
-        end,
-        body: undefined,
-        text,
-        isAscii: false,
-        persistent,
-        resent: false,
-        incomplete: false,
-      };
-    }
+    if (status >= 200) return createResponse({ text, isAscii: false }, bytes, at, status, persistent);
   }
   throw malformed(`more than ${limits.interim} interim responses`);
 }
@@ -2700,20 +2539,10 @@ function readFraming(incoming: Incoming, head: string): boolean {
 }
 
 function parseContentLength(values: string[]): number {
-  const length = parseDigits(values[0] ?? "");
-  const isValid = length <= limits.body && values.every((value) => value === values[0]);
+  const [value = ""] = values;
+  const isValid = /^\d+$/.test(value) && +value <= limits.body && values.every((other) => other === value);
   if (!isValid) throw malformed(`Content-Length ${JSON.stringify(values.join())} (at most ${limits.body} bytes)`);
-  return length;
-}
-
-/** The number that decimal digits write, and NaN for anything else, of which `Number` takes a lot. */
-function parseDigits(text: string): number {
-  let number = text === "" ? NaN : 0;
-  for (let at = 0; at < text.length; at++) {
-    const digit = text.charCodeAt(at) - 0x30;
-    number = digit >= 0 && digit <= 9 ? 10 * number + digit : NaN;
-  }
-  return number;
+  return +value;
 }
 
 function takeBody(incoming: Incoming, { status }: HttpResponse, isClosed: boolean): Uint8Array | undefined {
@@ -2750,7 +2579,7 @@ function takeUntilClose(incoming: Incoming, isClosed: boolean): Uint8Array | und
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
 function takeChunks(incoming: Incoming): Uint8Array | undefined {
-  const chunks = (incoming.chunks ??= { body: new Uint8Array(0), length: 0, size: undefined });
+  const chunks = (incoming.received ??= { body: new Uint8Array(0), length: 0, size: undefined });
   while ((chunks.size ??= takeChunkSize(incoming))) {
     const { size, length } = chunks;
     if (length + size > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
@@ -2813,16 +2642,33 @@ function malformed(what: string): Error {
   return new Error(`malformed response: ${what}`);
 }
 
-// Grammar. In its texts a character is a byte. Regular expressions are made when first needed: a start should not wait for them.
+// Grammar. In its texts a character is a byte.
 
-/** @see https://www.rfc-editor.org/rfc/rfc9112#section-4 */
-function isStatusLine(text: string): boolean {
-  return /^HTTP\/1\.\d [1-5]\d\d(?: [^\0\r\n]*)?\r\n$/.test(text);
+/** @see https://www.rfc-editor.org/rfc/rfc9112#section-4, #section-5, and RFC 9110, 5.5 and 5.6.2 */
+const rules = {
+  token: "[!#$%&'*+.^_`|~\\w-]+",
+  value: "[^\\0\\r\\n]*",
+  asciiValue: "[\\t -~]*",
+  framing: "connection:|content-length:|transfer-encoding:",
+};
+
+/** The head of nearly every response: in ASCII, and its body delimited by one `Content-Length` and nothing else. */
+function usualHead(): RegExp {
+  if (usual) return usual;
+  const { token, asciiValue, framing } = rules;
+  const others = `(?:(?!${framing})${token}:${asciiValue}\\r\\n)*`;
+  const statusLine = `HTTP/1\\.1 (20[0-3]|[45]\\d\\d)(?: ${asciiValue})?\\r\\n`;
+  return (usual = RegExp(`^${statusLine}${others}content-length:[ \\t]*(\\d{1,7})[ \\t]*\\r\\n${others}$`, "i"));
 }
 
-/** Lines of a name, a colon right behind it, and a value without CR, LF and NUL. @see https://www.rfc-editor.org/rfc/rfc9112#section-5 */
+let usual: RegExp | undefined;
+
+function isStatusLine(text: string): boolean {
+  return RegExp(`^HTTP/1\\.\\d [1-5]\\d\\d(?: ${rules.value})?\\r\\n$`).test(text);
+}
+
 function areFieldLines(text: string): boolean {
-  return /^(?:[!#$%&'*+.^_`|~\w-]+:[^\0\r\n]*\r\n)*$/.test(text);
+  return RegExp(`^(?:${rules.token}:${rules.value}\\r\\n)*$`).test(text);
 }
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
@@ -2832,7 +2678,7 @@ function parseChunkSize(line: string): number {
   return parseInt(digits, 16);
 }
 
-/** Says what keeps lines from being a head, or a trailer section. */
+/** Says why lines are no header section, or no trailer section. */
 function whatIsWrong(text: string, what: "header section" | "trailer section"): string {
   if (hasBareLineFeed(text)) return `a line feed without carriage return in the ${what}`;
   const [first = "", ...others] = text.split("\r\n").slice(0, -1);
@@ -2868,18 +2714,14 @@ function fieldBytes({ text }: FieldLines, name: string): string | undefined {
   return at < 0 ? undefined : valueAt(text, at + name.length + 2) || undefined;
 }
 
-/** The members of a list, from all field lines of that name, if there are any. @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1 */
+/** The members of a list, of all field lines of a name. @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1 */
 function fieldMembers(lowerCase: string, name: string): string[] | undefined {
-  const line = `\n${name}:`;
-  let members: string[] | undefined;
-  for (let at = lowerCase.indexOf(line); at >= 0; at = lowerCase.indexOf(line, at + 1)) {
-    const values = valueAt(lowerCase, at + line.length).split(",");
-    members = [...(members ?? []), ...values.map((value) => valueAt(value, 0))];
-  }
-  return members;
+  const lines = lowerCase.split("\r\n").filter((line) => line.startsWith(`${name}:`));
+  const values = lines.flatMap((line) => line.slice(name.length + 1).split(","));
+  return lines.length > 0 ? values.map((value) => valueAt(value, 0)) : undefined;
 }
 
-/** What stands from there to the end of the line, without the white space around it. */
+/** The rest of the line, without the white space around it. */
 function valueAt(text: string, start: number): string {
   let end = text.indexOf("\r", start);
   if (end < 0) end = text.length;
