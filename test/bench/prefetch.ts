@@ -49,7 +49,7 @@ const tables: Record<string, Training[]> = {
   node: [{ source: "test/handlers/aws-sdk.ts", event: new PreparedEvent('"1"') }],
 };
 
-/** Pages differ from run to run, since garbage is collected and functions are compiled at other times. */
+/** Pages differ from run to run, since garbage is collected and functions are compiled at other times. Two have to agree. */
 const repetitions = 3;
 const events = 20;
 
@@ -62,7 +62,7 @@ async function main(): Promise<void> {
     let id = "";
     let starts: number[] = [];
     for (const [name, trainings] of Object.entries(tables)) {
-      const touched = new Set<number>();
+      const runs = new Map<number, number>(); // how many have touched a page
       for (const training of trainings) {
         const executable = build(training.source ?? "test/bench/usual.ts", architecture);
         const bytes = readFileSync(executable);
@@ -74,10 +74,11 @@ async function main(): Promise<void> {
         };
         for (let count = 0; count < repetitions; count++) {
           const pages = await pagesOf(executable, { events, event: training.event ?? event, ...subject });
-          for (const page of inMemory(bytes, pages)) touched.add(page);
+          for (const page of inMemory(bytes, pages)) runs.set(page, (runs.get(page) ?? 0) + 1);
         }
       }
-      const pages = [...touched.difference(known)].sort((a, b) => a - b);
+      const touched = [...runs.keys()].filter((page) => runs.get(page)! > 1 && !known.has(page));
+      const pages = touched.sort((a, b) => a - b);
       for (const page of pages) known.add(page);
       const table = encode(pages, starts);
       progress(`${architecture}, ${name}: ${pages.length} pages, ${table.length} characters`);
