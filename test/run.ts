@@ -14,7 +14,19 @@ import { join } from "node:path";
 import { root, workspace } from "./sandbox.ts";
 
 /** Files that take 10 s or more, most of it first, so that none of them starts last. */
-const slow = ["faults", "peer", "build", "package", "locales", "delivery", "handler", "concurrency", "copy", "readme"];
+const slow = [
+  "faults",
+  "peer",
+  "build",
+  "package",
+  "locales",
+  "prefetch",
+  "delivery",
+  "handler",
+  "concurrency",
+  "copy",
+  "readme",
+];
 
 /** Files with as many cases as one likes. `npm test` runs few of them, and leaves memory out. */
 const long = ["delivery", "fuzz", "locales", "memory"];

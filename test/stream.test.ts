@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { accepted, answer, event, type ReceivedRequest } from "./runtime-api.ts";
-import { executable, logEvents, residentMemory, runLocally, Sandbox, version } from "./sandbox.ts";
+import { executable, logEvents, Output, residentMemory, runLocally, Sandbox, version } from "./sandbox.ts";
 
 /** Starts a function and sends it the event that asks for a stream. */
 async function ask(...stream: [name: string, argument?: number]): Promise<Sandbox> {
@@ -294,10 +294,11 @@ test("an object whose body is not async-iterable is JSON", async () => {
 });
 
 test("in local mode a stream is printed as it comes", async () => {
-  const child = Bun.spawn([executable("stream"), '["slow",5]'], { env: {}, stdout: "pipe", stderr: "ignore" });
-  const pieces: string[] = [];
-  for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) pieces.push(piece);
-  assert.deepEqual(pieces, ["1\n", "2\n", "3\n", "4\n", "5\n"]);
+  const child = Bun.spawn([executable("stream"), '["slow",30]'], { env: {}, stdout: "pipe", stderr: "ignore" });
+  const stdout = new Output(child.stdout);
+  await stdout.until("1\n");
+  assert.equal(child.exitCode, null);
+  assert.equal(await stdout.whole, Array.from({ length: 30 }, (_, index) => `${index + 1}\n`).join(""));
 });
 
 test("in local mode a stream that fails is an error, behind what was printed of it", async () => {
