@@ -62,7 +62,7 @@ async function main(): Promise<void> {
     let id = "";
     let starts: number[] = [];
     for (const [name, trainings] of Object.entries(tables)) {
-      const runs = new Map<number, number>(); // how many have touched a page
+      const touched = new Set<number>();
       for (const training of trainings) {
         const executable = build(training.source ?? "test/bench/usual.ts", architecture);
         const bytes = readFileSync(executable);
@@ -72,13 +72,14 @@ async function main(): Promise<void> {
           command: [...emulator, executable] as unknown as Subject["command"],
           environment: { ...services.environment, _HANDLER: training.handler ?? "" },
         };
+        const runs = new Map<number, number>(); // how many have touched a page
         for (let count = 0; count < repetitions; count++) {
           const pages = await pagesOf(executable, { events, event: training.event ?? event, ...subject });
           for (const page of inMemory(bytes, pages)) runs.set(page, (runs.get(page) ?? 0) + 1);
         }
+        for (const [page, count] of runs) if (count > 1 && !known.has(page)) touched.add(page);
       }
-      const touched = [...runs.keys()].filter((page) => runs.get(page)! > 1 && !known.has(page));
-      const pages = touched.sort((a, b) => a - b);
+      const pages = [...touched].sort((a, b) => a - b);
       for (const page of pages) known.add(page);
       const table = encode(pages, starts);
       progress(`${architecture}, ${name}: ${pages.length} pages, ${table.length} characters`);
