@@ -49,7 +49,7 @@ for (const [kind, handler, body, expected] of [
 for (const [kind, handler, body] of [
   ["a small reply", "echo", "small"],
   ["a large reply", "size", "1000000"],
-  ["a streamed reply", "stream", '["slow",2]'],
+  ["a streamed reply", "stream", '["slower",2]'],
   ["an empty streamed reply", "stream", '["numbers",0]'],
   ["an error", "errors", '"Error"'],
 ] as const) {

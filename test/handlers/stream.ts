@@ -38,6 +38,7 @@ function readable(count: number): ReadableStream<string> {
 const streams: Record<string, (argument: number) => unknown> = {
   numbers: (count) => numbers(count),
   slow: (count) => numbers(count, 30),
+  slower: (count) => numbers(count, 300),
   failing,
   large,
   readable,
