@@ -1,5 +1,5 @@
 /**
- * bunstrap 0.2.0: an AWS Lambda custom runtime in one file, for Bun.
+ * bunstrap 0.3.0: an AWS Lambda custom runtime in one file, for Bun.
  *
  * ```ts
  * import { json, run } from "./runtime.ts";  // first, so that whatever fails to load after it is reported
@@ -27,7 +27,7 @@
 /* eslint-disable -- a copy is replaced, not edited */
 /* biome-ignore-all lint format assist: the same */
 /// <reference lib="es2022" />
-const version = "0.2.0";
+const version = "0.3.0";
 
 if (typeof Bun === "undefined") throw new Error("bunstrap needs Bun: run this with bun (Vitest as bun --bun vitest)");
 

@@ -1,6 +1,6 @@
 /** What one would write without a runtime: `fetch` in a loop, or in several. It posts the same fields as bunstrap. */
 const invocations = `http://${process.env.AWS_LAMBDA_RUNTIME_API}/2018-06-01/runtime/invocation`;
-const userAgent = { "User-Agent": "bunstrap/0.2.0" };
+const userAgent = { "User-Agent": "bunstrap/0.3.0" };
 const headers = { ...userAgent, "Content-Type": "application/json" };
 
 type Handler = (event: Response) => Promise<string | ArrayBuffer>;
