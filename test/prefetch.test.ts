@@ -198,6 +198,22 @@ for (const arch of Object.keys(architectures) as Architecture[]) {
   });
 }
 
+test("a word that is no import, and another name of runtime.ts, make the prefetch ask for no more", () => {
+  writeFileSync(join(folder, "lambda.ts"), readFileSync(join(root, "runtime.ts")));
+  writeFileSync(
+    join(folder, "words.ts"),
+    `import { json, run } from "./lambda.ts";
+     run(json((event) => (event === "https" || event === "tls" ? "http" : event)));`,
+  );
+  build("words", ["--arch", architecture, join(folder, "words.ts")]);
+  const [echo, words, usual] = ["json-echo", "words", "usual"].map((name) => {
+    const { ranges } = prefetchOf(readFileSync(executable(name, architecture)));
+    return ranges.reduce((sum, { length }) => sum + length, 0);
+  }) as [number, number, number];
+  assert.ok(words < echo + 100_000, `${words} bytes, and ${echo} for an echo`);
+  assert.ok(usual > echo + 1_000_000, `${usual} bytes, and ${echo} for an echo`);
+});
+
 test("with a Bun that there is no table for, build.sh says so in a line, and builds without a prefetch", () => {
   const bun = readFileSync(process.execPath);
   const note = Buffer.from("040000001400000003000000474e5500", "hex"); // of the build ID, which follows
