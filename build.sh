@@ -945,8 +945,8 @@ const prefetchPatterns = {
   always: /^/,
   usual: /\b(?:async|await|console|Response|yield)\b/,
   network:
-    /(?<![.\w])fetch\(|\b(?:redis|s3|sql|RedisClient|S3Client|SQL)\b|(?:from |import |\()"(?:node:)?(?:https?|http2|net|tls)"/,
-  node: /(?:from |import |\()"(?:node:)?(?:https?|http2)"/,
+    /(?<![.\w])fetch\(|\b(?:redis|s3|sql|RedisClient|S3Client|SQL)\b|(?:from |\()"(?:node:)?(?:https?|http2|net|tls)"/,
+  node: /(?:from |\()"(?:node:)?(?:https?|http2)"/,
 };
 
 /** Adds a segment for the code and its table behind the executable. Of Bun's bytes, two places in headers change. */
