@@ -2,24 +2,24 @@
  * bunstrap 0.2.0: an AWS Lambda custom runtime in one file, for Bun.
  *
  * ```ts
- * import { json, run } from "./runtime.ts";  // first, so that whatever fails to load after it is reported
+ * import { json, run } from "./runtime.ts";  // first: it reports errors of the modules that load after it
  *
  * run(json((event: { name: string }) => `Hello, ${event.name}!`));
  * ```
  *
- * `./build.sh handler.ts` makes of it the zip to upload, for `provided.al2023` on x86_64 and arm64. Without Lambda
- * around it the handler serves one event and exits: `bun handler.ts '{"name":"Ada"}'`.
+ * `./build.sh handler.ts` makes the zip to upload, for `provided.al2023` on x86_64 and arm64. Outside Lambda the
+ * program serves one event and exits: `bun handler.ts '{"name":"Ada"}'`.
  *
- * The file is read from the top: the public face, web events, the context, the invocation loop, streamed replies, the end of
- * the process, local mode, error reports, the log, and last the HTTP/1.1 client. It imports nothing, so that it can live on
- * as a copy in any project.
+ * Read the file from the top: the public face, web events, the context, the invocation loop, streamed replies, the end
+ * of the process, local mode, error reports, the log, the HTTP/1.1 client. It imports nothing, so a copy works
+ * anywhere.
  *
  * The way of an event:
  *
  *     run → serve → serveEvents: askForEvent → receiveEvent → invoke → handler → answer → deliver → askForEvent
  *     HTTP client, for each request: request → serialize → send → data → parseResponse → finish
  *
- * A handler that promises its reply comes to `answer` by `settle`; a stream by `sendStream`, which sends the rest, too.
+ * `settle` takes a promised reply to `answer`. `sendStream` does so with a stream, and sends the rest of it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -31,31 +31,25 @@ const version = "0.2.0";
 
 if (typeof Bun === "undefined") throw new Error("bunstrap needs Bun: run this with bun (Vitest as bun --bun vitest)");
 
-/** `exit` and `printError` are Bun's own: programs wrap the one, and replace the console. */
+/** Bun's own `exit` and `printError`: programs wrap `process.exit` and replace the console. */
 const { parse, stringify } = JSON;
 const { getBuiltinModule } = process;
 const { error: printError } = console;
 const exit: (status: number) => never = process.exit;
-const env = process.env as NodeJS.ProcessEnv & { [Variable in LambdaVariable]?: string };
+const env = process.env as NodeJS.ProcessEnv & { [Name in Variable]?: string };
 
 /** @see https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime */
-type LambdaVariable =
-  | "_HANDLER"
-  | "_X_AMZN_TRACE_ID"
-  | "AWS_EXECUTION_ENV"
-  | `AWS_LAMBDA_FUNCTION_${"MEMORY_SIZE" | "NAME" | "VERSION"}`
-  | `AWS_LAMBDA_LOG_${"FORMAT" | "GROUP_NAME" | "LEVEL" | "STREAM_NAME"}`
-  | "AWS_LAMBDA_MAX_CONCURRENCY"
-  | "AWS_LAMBDA_RUNTIME_API"
-  | "BUNSTRAP_RUNTIME_API";
+type Variable = "_HANDLER" | "_X_AMZN_TRACE_ID" | "AWS_EXECUTION_ENV" | "BUNSTRAP_RUNTIME_API" | `AWS_LAMBDA_${Suffix}`;
+type Suffix = "MAX_CONCURRENCY" | "RUNTIME_API" | `FUNCTION_${"MEMORY_SIZE" | "NAME" | "VERSION"}` | `LOG_${LogSuffix}`;
+type LogSuffix = "FORMAT" | "GROUP_NAME" | "LEVEL" | "STREAM_NAME";
 
 // ── Public types ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What goes out: bytes as they are, a string as UTF-8. @example run(() => "hello"); */
+/** Content to send: bytes as they are, a string as UTF-8. @example run(() => "hello"); */
 export type Bytes = Uint8Array | string;
 
 /**
- * A reply that is sent while it is being made, chunk by chunk, and no faster than it is taken.
+ * A reply that is sent chunk by chunk while it is made. Each chunk is asked for when the connection can take it.
  *
  * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
  * @example run(() => ({ contentType: "text/csv", body: Bun.file("prices.csv").stream() }));
@@ -67,8 +61,8 @@ export interface Streamed {
 }
 
 /**
- * What a raw handler answers with: bytes or a string, or a stream, of which an async generator and a `ReadableStream` are
- * the usual ones. It is sent however large it is: the limits, 6 MiB + 100 bytes and 200 MB streamed, are the service's.
+ * The reply of a raw handler: bytes, a string, or a stream, such as an async generator or a `ReadableStream`. The
+ * runtime sends replies of any size. The service limits them to 6 MiB + 100 bytes, and streams to 200 MB.
  *
  * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-response
  * @example run(async function* () { yield "one, "; yield "and another"; });
@@ -76,14 +70,11 @@ export interface Streamed {
 export type Reply = Bytes | Streamed | AsyncIterable<Bytes>;
 
 /**
- * A handler of bytes.
+ * A handler of bytes. It may keep both: the runtime never uses their memory again.
  *
- * @param headers The header section of the event as it was received: every field line with its CRLF, without the status
- *   line and without the empty line that ends it. See {@link header}.
+ * @param headers The header section of the event as received: each field line with its CRLF, without the status line
+ *   and without the empty line at the end. See {@link header}.
  * @param body The payload of the event, de-chunked.
- *
- * Both are the handler's to keep: their memory is never used again.
- *
  * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-next
  * @example const echo: RawHandler = (headers, body) => body;
  */
@@ -92,10 +83,9 @@ export type RawHandler = (headers: Uint8Array, body: Uint8Array) => Reply | Prom
 /** @example run(handler, { onShutdown: () => database.close() }); */
 export interface RunOptions {
   /**
-   * Called once when Lambda shuts the sandbox down. It has 250 ms; then the process ends with status 0.
-   *
-   * Lambda announces the end (with SIGTERM) only to functions with an extension, so that is what the runtime registers
-   * itself as, an internal one without events, if and only if this is given.
+   * Called once when Lambda shuts the sandbox down. It has 250 ms; then the process ends with status 0. Lambda sends
+   * SIGTERM only to functions with an extension. So the runtime registers an internal one, without events, if this is
+   * given.
    *
    * @see https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown
    */
@@ -103,9 +93,8 @@ export interface RunOptions {
 }
 
 /**
- * What a handler is told of its invocation: the context of the official Node.js runtime, and three members more.
- * Nothing in it costs anything until it is read. A value that the service did not give is `""`, or `undefined` where
- * the type says so.
+ * The context of an invocation, as in the official Node.js runtime, with three members more. No member costs anything
+ * until it is read. A value that the service did not give is `""`, or `undefined` where the type says so.
  *
  * @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html
  * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-next
@@ -120,21 +109,21 @@ export interface Context {
   awsRequestId: string;
   logGroupName: string;
   logStreamName: string;
-  /** Who invoked the function through the AWS Mobile SDK. @throws {Error} on reading, if what was received is not JSON. */
+  /** Who invoked the function through the AWS Mobile SDK. @throws {Error} on reading, if the header is not JSON. */
   identity?: CognitoIdentity | undefined;
-  /** What the invoking client said of itself. @throws {Error} on reading, if what was received is not JSON. */
+  /** What the client said about itself, through the same SDK. @throws {Error} on reading, if the header is not JSON. */
   clientContext?: ClientContext | undefined;
   /** The tenant that the invocation is isolated to. */
   tenantId?: string | undefined;
   /** The value of the `X-Amzn-Trace-Id` header for the AWS X-Ray service. */
   xRayTraceId?: string | undefined;
   /**
-   * Fires 100 ms before the deadline, with a `TimeoutError`: pass it to `fetch` and the like, so that there is time
-   * left to answer. It never fires without a deadline, after one that was over before the event came (the clocks
-   * differ), before one in more than 24 days, and when the invocation has ended.
+   * Fires 100 ms before the deadline, with a `TimeoutError`. Pass it to `fetch` and the like: that leaves time to
+   * answer. It never fires after the invocation has ended, without a deadline, or with one in more than 24 days. It
+   * does not fire either if the deadline was over before the event came: the clocks differ.
    */
   signal: AbortSignal;
-  /** The time in ms until the deadline, negative once it is over, `Infinity` if there is none. */
+  /** The time in ms until the deadline, negative after it, `Infinity` without one. */
   getRemainingTimeInMillis(): number;
   /** Has no effect: an invocation ends when its handler's promise settles. */
   callbackWaitsForEmptyEventLoop: boolean;
@@ -147,48 +136,37 @@ export interface Context {
 }
 
 /** @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html */
-export interface CognitoIdentity {
-  cognitoIdentityId: string;
-  cognitoIdentityPoolId: string;
-}
+export type CognitoIdentity = Record<"cognitoIdentityId" | "cognitoIdentityPoolId", string>;
 
 /** @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html */
 export interface ClientContext {
-  client: {
-    installationId: string;
-    appTitle: string;
-    appVersionName: string;
-    appVersionCode: string;
-    appPackageName: string;
-  };
+  client: Record<"installationId" | "appTitle" | "appVersionName" | "appVersionCode" | "appPackageName", string>;
   custom?: unknown;
-  env: { platformVersion: string; platform: string; make: string; model: string; locale: string };
+  env: Record<"platformVersion" | "platform" | "make" | "model" | "locale", string>;
 }
 
 // ── The public face: run, json, http, header ────────────────────────────────────────────────────────────────────────
 
 /**
- * Serves invocations with a handler, or with the one of several that the function's configured handler name
+ * Serves invocations with a handler. Of several it takes the one that the function's configured handler name
  * (`_HANDLER`) picks, so that one executable can serve many functions. Returns at once.
  *
- * Outside Lambda (without `AWS_LAMBDA_RUNTIME_API`) it serves one invocation and exits: the event is the first argument
- * of the program, or its standard input. Under `bun --watch` and `bun --hot` it does so at every change instead, and under
- * `bun test` it does nothing, so that a test can import a handler's file.
+ * Outside Lambda (without `AWS_LAMBDA_RUNTIME_API`) it serves one invocation and exits. The event is the first argument
+ * of the program, or its standard input. Under `bun --watch` and `bun --hot` it serves one at every change. Under `bun
+ * test` it does nothing, so a test can import a handler's file.
  *
- * @throws {TypeError} if there is no such handler, which is then reported as an initialization error.
+ * @throws {TypeError} if there is no such handler. The runtime reports it as an initialization error.
  * @example run((headers, body) => body);
  * @example run({ create: json(create), list: json(list) }, { onShutdown: () => database.close() });
  */
 export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdown }: RunOptions = {}): void {
   if (refusal) throw new Error(refusal);
   if (!runtimeApi && hasTests()) return;
-  if (running)
-    throw new TypeError("run was called a second time; to serve several handlers, pass them all to one call");
+  if (running) throw new TypeError("run was called a second time; to serve several handlers, pass all to one call");
   if (!isFunction) takeOver();
   const picked = typeof handler === "function" ? handler : pickHandler(handler, env._HANDLER);
-  if (onShutdown !== undefined && typeof onShutdown !== "function") {
+  if (onShutdown !== undefined && typeof onShutdown !== "function")
     throw new TypeError(`onShutdown is ${kindOf(onShutdown)}, not a function`);
-  }
   if (env.AWS_LAMBDA_MAX_CONCURRENCY) concurrency = parseConcurrency(env.AWS_LAMBDA_MAX_CONCURRENCY);
   running = true;
   if (!runtimeApi) void serveLocally(picked);
@@ -196,49 +174,40 @@ export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdo
   else serve(picked, runtimeApi);
 }
 
-function pickHandler(handlers: Record<string, RawHandler>, name: string | undefined): RawHandler {
-  if (typeof handlers !== "object" || handlers === null) {
+function pickHandler(handlers: Record<string, RawHandler>, picked: string | undefined): RawHandler {
+  if (!isObject(handlers))
     throw new TypeError(`run takes a handler, or an object of handlers, and got ${kindOf(handlers)}`);
-  }
-  for (const [name, handler] of Object.entries(handlers)) {
+  for (const [name, handler] of Object.entries(handlers))
     if (typeof handler !== "function") throw new TypeError(`handler ${name} is ${kindOf(handler)}, not a function`);
-  }
   const names = Object.keys(handlers).join(", ") || "none";
-  if (!name) throw new TypeError(`_HANDLER is not set, and has to name one of the handlers: ${names}`);
-  const handler = Object.hasOwn(handlers, name) ? handlers[name] : undefined;
-  if (!handler) throw new TypeError(`_HANDLER is ${stringify(name)}, and the handlers are: ${names}`);
-  return handler;
+  if (!picked) throw new TypeError(`_HANDLER is not set, and has to name one of the handlers: ${names}`);
+  if (Object.hasOwn(handlers, picked)) return handlers[picked]!;
+  throw new TypeError(`_HANDLER is ${stringify(picked)}, and the handlers are: ${names}`);
 }
 
 function parseConcurrency(value: string): number {
   const count = Number(value);
-  if (Number.isInteger(count) && count >= 1 && count <= largestConcurrency) return count;
-  throw new TypeError(
-    `AWS_LAMBDA_MAX_CONCURRENCY is ${stringify(value)}, not a whole number from 1 to ${largestConcurrency}`,
-  );
+  if (Number.isInteger(count) && count >= 1 && count <= 10_000) return count;
+  throw new TypeError(`AWS_LAMBDA_MAX_CONCURRENCY is ${stringify(value)}, not a whole number from 1 to 10000`);
 }
 
-/** More than any function is given. */
-const largestConcurrency = 10_000;
-
 /**
- * Makes a raw handler of one that takes an event as a value and returns a value.
+ * Makes a raw handler of a function from an event, as a value, to a result.
  *
  * An empty body is `null`, a byte order mark is skipped, and `undefined` is sent as `null`. A body that is not JSON in
- * UTF-8 is reported as `Runtime.UnmarshalError`, a result that cannot be JSON as `Runtime.MarshalError`. A result that is
- * async-iterable, or whose `body` is, is a stream and not JSON: {@link Reply}.
+ * UTF-8 is a `Runtime.UnmarshalError`, a result that cannot be JSON a `Runtime.MarshalError`. If the result or its
+ * `body` is async-iterable, it is a stream and not JSON: {@link Reply}.
  *
- * @param handler May be typed with the `Handler` of `@types/aws-lambda`. There are no callbacks, as in Node.js 24: a handler that
- *   has three parameters fails if it returns `undefined`. One made by `awslambda.streamifyResponse` gets its stream.
+ * @param handler May have the type `Handler` of `@types/aws-lambda`. There are no callbacks, as in Node.js 24: a
+ *   handler of three parameters that returns `undefined` fails. One made by `awslambda.streamifyResponse` gets its
+ *   stream.
  * @throws {TypeError} if it is not a function.
  * @example run(json(async (event: { id: number }, context) => ({ id: event.id, request: context.awsRequestId })));
  */
 export function json<Event, Result>(
   handler: (event: Event, context: Context, ...callback: never[]) => Result | Promise<Result> | void,
 ): RawHandler;
-export function json<Event>(
-  handler: (event: Event, stream: ResponseStream, context: Context) => unknown, // by awslambda.streamifyResponse
-): RawHandler;
+export function json<Event>(handler: (event: Event, stream: ResponseStream, context: Context) => unknown): RawHandler;
 export function json(handler: (event: unknown, ...rest: never[]) => unknown): RawHandler {
   if (typeof handler !== "function") throw new TypeError(`json takes a function, and got ${kindOf(handler)}`);
   if (streamingMark in handler)
@@ -286,16 +255,16 @@ function unmarshal(body: Uint8Array): unknown {
 }
 
 /**
- * Makes a raw handler of one for web requests, as Hono applications and plain `fetch` functions are.
+ * Makes a raw handler of one for web requests, such as a Hono application or a plain `fetch` function.
  *
  * It takes the events of function URLs, API Gateway (REST and HTTP APIs), Application Load Balancers and VPC Lattice
- * (version 2.0), and answers each in its own shape; an event that is none of these, or makes no request, is reported as
- * `Runtime.UnmarshalError`. Locally it also takes `'GET /path?query'`. Whatever `fetch` throws is an error of the
- * invocation, and so is what it returns if that is no `Response` that can be sent: `Runtime.MarshalError`.
+ * (version 2.0), and answers each in its own shape. Any other event, and one that makes no request, is a
+ * `Runtime.UnmarshalError`. Locally it also takes `'GET /path?query'`. An error that `fetch` throws is the
+ * invocation's. If `fetch` returns anything but a `Response` that can be sent, that is a `Runtime.MarshalError`.
  *
- * @param fetch Its request has the method, the URL, the header fields and the body that the client sent; the path of a
- *   REST API comes without its stage. `request.signal` is {@link Context.signal}. What else there is, is in {@link WebEnv}.
- * @param options `streaming` sends the response while it is being made, for function URLs in `RESPONSE_STREAM` mode.
+ * @param fetch Its request has the method, the URL, the header fields and the body that the client sent. The path of a
+ *   REST API comes without its stage. `request.signal` is {@link Context.signal}. {@link WebEnv} has the rest.
+ * @param options `streaming` sends the response while it is made, for function URLs in `RESPONSE_STREAM` mode.
  * @throws {TypeError} if `fetch` is not a function.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
  * @see https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
@@ -325,24 +294,24 @@ export function http<Event = unknown>(
 }
 
 /**
- * What a web handler gets with a request. Its members are those that Hono's adapter for Lambda has in `c.env`, so that
- * the types and the `getConnInfo` of `hono/aws-lambda` fit.
+ * What a web handler gets with a request. Hono's adapter for Lambda has the same members in `c.env`, so the types and
+ * the `getConnInfo` of `hono/aws-lambda` fit.
  *
  * @example run(http<{ requestContext: { stage: string } }>((_request, { event }) => new Response(event.requestContext.stage)));
  */
 export interface WebEnv<Event = unknown> {
-  /** The event as Lambda sent it; in local mode, where it may be a request line, one that is made of that. */
+  /** The event as Lambda sent it. Locally a request line makes one. */
   event: Event;
   context: Context;
-  /** That of the event: who sent the request, and what an authorizer has found out. */
+  /** That of the event: it says who sent the request, and what an authorizer found out. */
   requestContext: Event extends { requestContext: infer RequestContext } ? RequestContext : unknown;
   /** The same as `context`. */
   lambdaContext: Context;
 }
 
 /**
- * Makes a web handler of a listener for `node:http`, as Express, Koa and NestJS applications are. It is served on a port of
- * its own inside the process, and finds the event and the context in `request.apiGateway`.
+ * Makes a web handler of a listener for `node:http`, such as an Express, Koa or NestJS application. The listener is
+ * served on a port of its own inside the process. It finds the event and the context in `request.apiGateway`.
  *
  * @param listener Express: `app`. Koa: `app.callback()`. Fastify: `app.routing`, after `await app.ready()`. NestJS:
  *   `app.getHttpAdapter().getInstance()`, after `await app.init()`.
@@ -354,14 +323,10 @@ export function listen(
 ): (request: Request, env: WebEnv) => Promise<Response> {
   if (typeof listener !== "function") throw new TypeError(`listen takes a function, and got ${kindOf(listener)}`);
   const idField = "x-bunstrap-request";
-  const calls = new Map<string, { env: WebEnv; invocation: Invocation | undefined }>();
-  const server = getBuiltinModule("node:http").createServer((request, response) => {
-    const { env, invocation } = calls.get(`${request.headers[idField]}`) ?? {};
-    Object.assign(request, { apiGateway: env });
-    // It came over a socket, which belongs to no invocation.
-    if (storage && invocation) storage.run(invocation, listener, request, response);
-    else listener(request, response);
-  });
+  const calls = new Map<string, typeof listener>();
+  const server = getBuiltinModule("node:http").createServer((request, response) =>
+    (calls.get(`${request.headers[idField]}`) ?? listener)(request, response),
+  );
   server.listen(0, "127.0.0.1").unref();
 
   return async ({ url, method, headers: received, body, signal }, env) => {
@@ -371,20 +336,18 @@ export function listen(
     const headers = new Headers(received);
     headers.set(idField, id);
     if (!headers.has("accept-encoding")) headers.set("accept-encoding", "identity"); // or else fetch asks for gzip
-    calls.set(id, { env, invocation: current() });
+    const invocation = current();
+    calls.set(id, (request, response) => {
+      Object.assign(request, { apiGateway: env });
+      if (storage && invocation)
+        storage.run(invocation, listener, request, response); // a socket belongs to none
+      else listener(request, response);
+    });
+    // A kept connection may be dead after a freeze.
+    const options = { redirect: "manual", decompress: false, keepalive: false, timeout: false } as const;
     try {
-      const response = await fetch(`http://127.0.0.1:${port}${pathname}${search}`, {
-        method,
-        headers,
-        body,
-        signal,
-        redirect: "manual",
-        decompress: false,
-        keepalive: false, // a kept connection may be dead after a freeze
-        timeout: false,
-      });
-      for (const name of ["connection", "keep-alive", "transfer-encoding"]) response.headers.delete(name);
-      return response;
+      const target = `http://127.0.0.1:${port}${pathname}${search}`;
+      return await fetch(target, { method, headers, body, signal, ...options });
     } finally {
       calls.delete(id);
     }
@@ -396,7 +359,7 @@ export function listen(
  *
  * @param headers A header section, as a raw handler gets it.
  * @param name The field name, in any case.
- * @returns The value of the first field line of that name, trimmed, read as UTF-8; `undefined` if it is absent or empty.
+ * @returns The value of the first such field line, trimmed, read as UTF-8; `undefined` if it is absent or empty.
  * @example header(headers, "Lambda-Runtime-Aws-Request-Id");
  */
 export function header(headers: Uint8Array, name: string): string | undefined {
@@ -603,9 +566,9 @@ function checkResponse(response: unknown): asserts response is Response {
 }
 
 /**
- * Sends text as it is, and anything else in base64. Text is UTF-8 without a content coding and not of a binary type.
- * As much as possible is text, since a REST API does not decode the base64 of a type outside its `binaryMediaTypes`.
- * A body without a content type counts as text/plain: Bun sets none where a Response is made of a string.
+ * Sends text as it is, and anything else in base64. Text is UTF-8 without a content coding and not of a binary type. As
+ * much as possible is text, since a REST API does not decode the base64 of a type outside its `binaryMediaTypes`. A
+ * body without a content type counts as text/plain: Bun sets none where a Response is made of a string.
  */
 async function toResult(response: Response, method: string) {
   const head = toHead(response);
