@@ -10,9 +10,7 @@
  * `./build.sh handler.ts` makes the zip to upload, for `provided.al2023` on x86_64 and arm64. Outside Lambda the
  * program serves one event and exits: `bun handler.ts '{"name":"Ada"}'`.
  *
- * Read the file from the top: the public face, web events, the context, the invocation loop, streamed replies, the end
- * of the process, local mode, error reports, the log, the HTTP/1.1 client. It imports nothing, so a copy works
- * anywhere.
+ * Read the file from the top. It imports nothing, so that any project can copy it.
  *
  * The way of an event:
  *
@@ -50,7 +48,6 @@ export type Bytes = Uint8Array | string;
 
 /**
  * A reply that is sent chunk by chunk while it is made. Each chunk is asked for when the connection can take it.
- *
  * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
  * @example run(() => ({ contentType: "text/csv", body: Bun.file("prices.csv").stream() }));
  */
@@ -63,7 +60,6 @@ export interface Streamed {
 /**
  * The reply of a raw handler: bytes, a string, or a stream, such as an async generator or a `ReadableStream`. The
  * runtime sends replies of any size. The service limits them to 6 MiB + 100 bytes, and streams to 200 MB.
- *
  * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-response
  * @example run(async function* () { yield "one, "; yield "and another"; });
  */
@@ -71,7 +67,6 @@ export type Reply = Bytes | Streamed | AsyncIterable<Bytes>;
 
 /**
  * A handler of bytes. It may keep both: the runtime never uses their memory again.
- *
  * @param headers The header section of the event as received: each field line with its CRLF, without the status line
  *   and without the empty line at the end. See {@link header}.
  * @param body The payload of the event, de-chunked.
@@ -86,7 +81,6 @@ export interface RunOptions {
    * Called once when Lambda shuts the sandbox down. It has 250 ms; then the process ends with status 0. Lambda sends
    * SIGTERM only to functions with an extension. So the runtime registers an internal one, without events, if this is
    * given.
-   *
    * @see https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown
    */
   onShutdown?: () => void | Promise<void>;
@@ -95,7 +89,6 @@ export interface RunOptions {
 /**
  * The context of an invocation, as in the official Node.js runtime, with three members more. No member costs anything
  * until it is read. A value that the service did not give is `""`, or `undefined` where the type says so.
- *
  * @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html
  * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-next
  * @example run(json((event: { url: string }, { signal }) => fetch(event.url, { signal }).then((page) => page.text())));
@@ -127,7 +120,7 @@ export interface Context {
   getRemainingTimeInMillis(): number;
   /** Has no effect: an invocation ends when its handler's promise settles. */
   callbackWaitsForEmptyEventLoop: boolean;
-  /** @deprecated Return the result. @throws {Error} until the invocation is answered; after that, the error is logged. */
+  /** @deprecated Return the result. @throws {Error} before the answer. Later calls only log the error. */
   done(error?: Error, result?: unknown): void;
   /** @deprecated Throw the error. @throws {Error} as `done` does. */
   fail(error: Error | string): void;
@@ -135,10 +128,8 @@ export interface Context {
   succeed(result: unknown, object?: unknown): void;
 }
 
-/** @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html */
 export type CognitoIdentity = Record<"cognitoIdentityId" | "cognitoIdentityPoolId", string>;
 
-/** @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html */
 export interface ClientContext {
   client: Record<"installationId" | "appTitle" | "appVersionName" | "appVersionCode" | "appPackageName", string>;
   custom?: unknown;
@@ -154,7 +145,6 @@ export interface ClientContext {
  * Outside Lambda (without `AWS_LAMBDA_RUNTIME_API`) it serves one invocation and exits. The event is the first argument
  * of the program, or its standard input. Under `bun --watch` and `bun --hot` it serves one at every change. Under `bun
  * test` it does nothing, so a test can import a handler's file.
- *
  * @throws {TypeError} if there is no such handler. The runtime reports it as an initialization error.
  * @example run((headers, body) => body);
  * @example run({ create: json(create), list: json(list) }, { onShutdown: () => database.close() });
@@ -197,7 +187,6 @@ function parseConcurrency(value: string): number {
  * An empty body is `null`, a byte order mark is skipped, and `undefined` is sent as `null`. A body that is not JSON in
  * UTF-8 is a `Runtime.UnmarshalError`, a result that cannot be JSON a `Runtime.MarshalError`. If the result or its
  * `body` is async-iterable, it is a stream and not JSON: {@link Reply}.
- *
  * @param handler May have the type `Handler` of `@types/aws-lambda`. There are no callbacks, as in Node.js 24: a
  *   handler of three parameters that returns `undefined` fails. One made by `awslambda.streamifyResponse` gets its
  *   stream.
@@ -261,7 +250,6 @@ function unmarshal(body: Uint8Array): unknown {
  * (version 2.0), and answers each in its own shape. Any other event, and one that makes no request, is a
  * `Runtime.UnmarshalError`. Locally it also takes `'GET /path?query'`. An error that `fetch` throws is the
  * invocation's. If `fetch` returns anything but a `Response` that can be sent, that is a `Runtime.MarshalError`.
- *
  * @param fetch Its request has the method, the URL, the header fields and the body that the client sent. The path of a
  *   REST API comes without its stage. `request.signal` is {@link Context.signal}. {@link WebEnv} has the rest.
  * @param options `streaming` sends the response while it is made, for function URLs in `RESPONSE_STREAM` mode.
@@ -287,7 +275,6 @@ export function http<Event = unknown>(
     Object.defineProperty(request, "signal", { get: () => context.signal });
     const { requestContext } = event as WebEvent;
     const response = await fetch(request, { event, context, requestContext, lambdaContext: context } as WebEnv<Event>);
-    checkResponse(response);
     if (streaming) return streamResponse(response, request.method);
     return stringify(web.toReply(await toResult(response, request.method), response.statusText));
   };
@@ -296,7 +283,6 @@ export function http<Event = unknown>(
 /**
  * What a web handler gets with a request. Hono's adapter for Lambda has the same members in `c.env`, so the types and
  * the `getConnInfo` of `hono/aws-lambda` fit.
- *
  * @example run(http<{ requestContext: { stage: string } }>((_request, { event }) => new Response(event.requestContext.stage)));
  */
 export interface WebEnv<Event = unknown> {
@@ -312,7 +298,6 @@ export interface WebEnv<Event = unknown> {
 /**
  * Makes a web handler of a listener for `node:http`, such as an Express, Koa or NestJS application. The listener is
  * served on a port of its own inside the process. It finds the event and the context in `request.apiGateway`.
- *
  * @param listener Express: `app`. Koa: `app.callback()`. Fastify: `app.routing`, after `await app.ready()`. NestJS:
  *   `app.getHttpAdapter().getInstance()`, after `await app.init()`.
  * @throws {TypeError} if it is not a function.
@@ -330,8 +315,8 @@ export function listen(
   server.listen(0, "127.0.0.1").unref();
 
   return async ({ url, method, headers: received, body, signal }, env) => {
-    const { pathname, search } = new URL(url);
     const { port } = server.address() as import("node:net").AddressInfo;
+    const target = Object.assign(new URL(url), { protocol: "http:", host: `127.0.0.1:${port}` });
     const id = crypto.randomUUID();
     const headers = new Headers(received);
     headers.set(idField, id);
@@ -346,7 +331,6 @@ export function listen(
     // A kept connection may be dead after a freeze.
     const options = { redirect: "manual", decompress: false, keepalive: false, timeout: false } as const;
     try {
-      const target = `http://127.0.0.1:${port}${pathname}${search}`;
       return await fetch(target, { method, headers, body, signal, ...options });
     } finally {
       calls.delete(id);
@@ -356,7 +340,6 @@ export function listen(
 
 /**
  * The value of a header.
- *
  * @param headers A header section, as a raw handler gets it.
  * @param name The field name, in any case.
  * @returns The value of the first such field line, trimmed, read as UTF-8; `undefined` if it is absent or empty.
@@ -368,7 +351,7 @@ export function header(headers: Uint8Array, name: string): string | undefined {
 
 // ── Web events: what http makes of them ─────────────────────────────────────────────────────────────────────────────
 
-/** In local mode the event may be a request line: `GET /path?query`. */
+/** Locally the event may be a request line: `GET /path?query`. */
 function unmarshalWebEvent(body: Uint8Array): unknown {
   if (runtimeApi) return unmarshal(body);
   const line = decode(body.subarray(0, 10_000)).trim();
@@ -389,16 +372,14 @@ type Maybe<Value> = Value | null | undefined;
 /** Header fields or query parameters: names with one value or several. */
 type Values = Maybe<Record<string, Maybe<string | Maybe<string>[]>>>;
 
-/** The members of all kinds of events, as far as they are read. */
+/** The members of all kinds of events that are read. */
 type WebEvent = Record<"body" | "httpMethod" | "method" | "path" | "rawPath" | "rawQueryString", Maybe<string>> &
   Record<"headers" | "multiValueHeaders" | "multiValueQueryStringParameters" | "queryStringParameters", Values> &
-  Record<"isBase64Encoded" | "methodArn" | "routeArn", unknown> & {
-    cookies: Maybe<string[]>;
-    requestContext: Maybe<RequestContext>;
-  };
+  Record<"isBase64Encoded" | "methodArn" | "routeArn", unknown> &
+  Record<"cookies", Maybe<string[]>> &
+  Record<"requestContext", Maybe<RequestContext>>;
 
-type RequestContext = Partial<Record<"connectionId" | "elb" | "serviceArn", unknown>> & {
-  domainName?: Maybe<string>;
+type RequestContext = Partial<Record<"connectionId" | "domainName" | "elb" | "serviceArn", unknown>> & {
   http?: Maybe<{ method?: Maybe<string> }>;
 };
 
@@ -417,7 +398,7 @@ type WebResult = Awaited<ReturnType<typeof toResult>>;
 
 function readWebEvent(event: WebEvent): WebRequest {
   const { methodArn, routeArn, httpMethod, requestContext }: WebEvent = Object(event);
-  const { connectionId, elb, http, serviceArn } = requestContext ?? {};
+  const { connectionId, elb, http, serviceArn }: RequestContext = requestContext ?? {};
   const remedy = "serve such events with run(json(handler))";
   if (methodArn ?? routeArn) throw new TypeError(`it is for a Lambda authorizer; ${remedy}`);
   if (connectionId) throw new TypeError(`it is for a WebSocket; ${remedy}`);
@@ -425,10 +406,9 @@ function readWebEvent(event: WebEvent): WebRequest {
   if (elb) return readBalancer(event);
   if (serviceArn) return readLattice(event);
   if (requestContext && httpMethod) return readVersion1(event);
-  const expected =
-    "a function URL, API Gateway (version 1.0 or 2.0), an Application Load Balancer, or VPC Lattice (version 2.0)";
+  const sources = "a function URL, API Gateway (version 1.0 or 2.0), an Application Load Balancer, or VPC Lattice";
   const received = isObject(event) ? `an object with ${Object.keys(event).join(", ") || "no members"}` : kindOf(event);
-  throw new TypeError(`http expects that of ${expected}, and got ${received}`);
+  throw new TypeError(`http expects that of ${sources} (version 2.0), and got ${received}`);
 }
 
 /** The event of a function URL, or of an HTTP API of API Gateway. */
@@ -442,7 +422,7 @@ function readVersion2({ rawPath, rawQueryString, headers, cookies, requestContex
   };
 }
 
-/** The event of a REST API of API Gateway, which decodes the query, or of an HTTP API with payload format 1.0. */
+/** The event of a REST API of API Gateway, or of an HTTP API with payload format 1.0. The query comes decoded. */
 function readVersion1(event: WebEvent, encode = percentEncode): WebRequest {
   return {
     method: event.httpMethod,
@@ -457,7 +437,7 @@ function readVersion1(event: WebEvent, encode = percentEncode): WebRequest {
   };
 }
 
-/** The event of a load balancer, which leaves the query as the client sent it. */
+/** The event of a load balancer. The query comes as the client sent it. */
 function readBalancer(event: WebEvent): WebRequest {
   const request = readVersion1(event, (text) => text);
   function toReply(result: WebResult, statusText: string): object {
@@ -465,10 +445,8 @@ function readBalancer(event: WebEvent): WebRequest {
     if (event.multiValueHeaders) return { ...request.toReply(result, statusText), statusDescription };
     const { headers, cookies, ...rest } = result;
     const [cookie, ...lost] = cookies;
-    if (lost.length > 0) {
-      const remedy = "the load balancer needs its multi-value headers enabled to take more than one";
-      log("WARN", undefined, `${lost.length} of the set-cookie fields are lost: ${remedy}`);
-    }
+    const remedy = "enable the load balancer's multi-value headers, since it takes only one field without them";
+    if (lost.length > 0) log("WARN", undefined, `${lost.length} of the set-cookie fields are lost: ${remedy}`);
     return { ...rest, statusDescription, headers: { ...headers, "set-cookie": cookie } };
   }
   return { ...request, toReply };
@@ -503,23 +481,20 @@ function toRequest(event: unknown): [Request, WebRequest] {
     const web = readWebEvent(event as WebEvent);
     return [createRequest(web, event as WebEvent), web];
   } catch (error) {
-    throw runtimeError(
-      "Runtime.UnmarshalError",
-      `the event is not a web request: ${describe(error).errorMessage}`,
-      error,
-    );
+    const message = `the event is not a web request: ${describe(error).errorMessage}`;
+    throw runtimeError("Runtime.UnmarshalError", message, error);
   }
 }
 
 function createRequest(web: WebRequest, { requestContext, body: content, isBase64Encoded }: WebEvent): Request {
-  const { method, path, query } = web;
+  const { method, path, query, fields } = web;
   if (typeof path !== "string") throw new TypeError(`its path is ${kindOf(path)}, not a string`);
   if (typeof (content ?? "") !== "string") throw new TypeError(`its body is ${kindOf(content)}, not a string`);
 
-  const headers = toHeaders(web.fields);
+  const headers = toHeaders(fields);
   const scheme = headers.get("x-forwarded-proto") === "http" ? "http" : "https";
   const host = [headers.get("host"), requestContext?.domainName].find(isHost) ?? "localhost";
-  // An HTTP API and others decode the path. What would change the URL is encoded again. Escapes stay as they are.
+  // An HTTP API and others decode the path. Characters that would change the URL are encoded again. Escapes stay.
   const target = path.replaceAll(/[?#\\\0-\x20]|%(?![\da-f]{2})/gi, encodeURIComponent);
   const search = query && `?${query.replaceAll(/[#\0-\x20]/g, encodeURIComponent)}`;
   const body = method === "GET" || method === "HEAD" ? undefined : content;
@@ -532,47 +507,33 @@ function createRequest(web: WebRequest, { requestContext, body: content, isBase6
   throw new TypeError(`its method is ${stringify(method)}, which Bun does not know`); // Bun makes it GET
 }
 
-/** A client may send anything as a host. Only a name or an address, with or without a port, counts. */
-function isHost(name: Maybe<string>): boolean {
+/** Whether this is a name or an address, with or without a port. A client may send anything. */
+function isHost(name: unknown): name is string {
   const isAuthority = /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d+)?$/i;
   return typeof name === "string" && isAuthority.test(name) && URL.canParse(`https://${name}`);
 }
 
 function toHeaders(sources: Values[]): Headers {
   const headers = new Headers();
+  // In web headers a character is a byte. A value with other characters becomes the bytes of its UTF-8.
+  const toByteString = (value: string) => (/[^\0-\xff]/.test(value) ? Buffer.from(value).toString("latin1") : value);
   for (const source of sources) {
     const fields = Object.entries(source ?? {}).map(([name, values]) => [name, [values].flat()] as const);
     for (const [name, values] of fields) if (values.some((value) => typeof value === "string")) headers.delete(name);
-    for (const [name, values] of fields) {
+    for (const [name, values] of fields)
       for (const value of values) if (typeof value === "string") headers.append(name, toByteString(value));
-    }
   }
   return headers;
 }
 
-/** In web headers a character is a byte. A value with other characters becomes the bytes of its UTF-8. */
-function toByteString(value: string): string {
-  return /[^\0-\xff]/.test(value) ? Buffer.from(value).toString("latin1") : value;
-}
-
-function checkResponse(response: unknown): asserts response is Response {
-  if (!(response instanceof Response)) throw marshalError(`fetch has returned ${kindOf(response)}, not a Response`);
-  const { status, statusText } = response;
-  const what = "fetch has returned a Response";
-  if (status < 200 || status > 599)
-    throw marshalError(`${what} of status ${status}${status === 0 ? " (Response.error)" : ""}, not of 200 to 599`);
-  if (/[\0-\x08\x0a-\x1f\x7f]/.test(statusText))
-    throw marshalError(`${what} with control characters in its statusText: ${stringify(statusText)}`);
-}
-
 /**
- * Sends text as it is, and anything else in base64. Text is UTF-8 without a content coding and not of a binary type. As
- * much as possible is text, since a REST API does not decode the base64 of a type outside its `binaryMediaTypes`. A
- * body without a content type counts as text/plain: Bun sets none where a Response is made of a string.
+ * Sends text as it is, and anything else in base64. Text is UTF-8 without a content coding and not of a binary type. A
+ * REST API does not decode the base64 of types outside its `binaryMediaTypes`, so as much as possible is text. A body
+ * without a content type counts as text/plain: Bun sets none where a Response is made of a string.
  */
 async function toResult(response: Response, method: string) {
   const head = toHead(response);
-  const bytes = sendsBody(response, method) ? new Uint8Array(await response.arrayBuffer()) : undefined;
+  const bytes = hasBody(response, method) ? new Uint8Array(await response.arrayBuffer()) : undefined;
   if (!bytes?.length) return { ...head, body: "", isBase64Encoded: false };
   const { "content-type": type = "text/plain;charset=utf-8", "content-encoding": coding = "identity" } = head.headers;
   const binaryTypes =
@@ -585,52 +546,53 @@ async function toResult(response: Response, method: string) {
 }
 
 /**
- * Status, header fields and cookies. Only `set-cookie` has values that cannot be joined. Fields that are about one
- * connection are left out. @see https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+ * Status, cookies, and header fields other than those of one connection. The values of `set-cookie` cannot be joined.
+ * @throws {Error} `Runtime.MarshalError` if this is no `Response` that can be sent.
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
  */
-function toHead({ status, headers }: Response) {
+function toHead(response: Response) {
+  const what = "fetch has returned a Response";
+  if (!(response instanceof Response)) throw marshalError(`fetch has returned ${kindOf(response)}, not a Response`);
+  const { status, statusText, headers } = response;
+  if (status < 200 || status > 599)
+    throw marshalError(`${what} of status ${status}${status === 0 ? " (Response.error)" : ""}, not of 200 to 599`);
+  if (/[\0-\x08\x0a-\x1f\x7f]/.test(statusText))
+    throw marshalError(`${what} with control characters in its statusText: ${stringify(statusText)}`);
   const known = "set-cookie,connection,keep-alive,proxy-connection,te,transfer-encoding,upgrade";
   const omitted = `${known},${headers.get("connection") ?? ""}`.toLowerCase().split(/[\s,]+/);
   const fields = [...headers].filter(([name]) => !omitted.includes(name));
   return { statusCode: status, headers: Object.fromEntries(fields), cookies: headers.getSetCookie() };
 }
 
-/** Whether the reply has a body. Cancels a body that is not sent. */
-function sendsBody(response: Response, method: string): boolean {
-  if (method === "HEAD" || response.status === 204 || response.status === 304) {
-    const invocation = current();
-    const cancel = async () => response.body?.cancel();
-    cancel().catch((error) => logError(invocation, error));
-    return false;
+/** Whether the reply has a body. Cancels one that is not sent. */
+function hasBody(response: Response, method: string): boolean {
+  if (method !== "HEAD" && response.status !== 204 && response.status !== 304) {
+    if (!response.bodyUsed) return true;
+    throw new TypeError("the body of the Response that fetch returned was already used; return a clone made before");
   }
-  if (response.bodyUsed)
-    throw new TypeError(
-      "the body of the Response that fetch has returned was already used; return a clone made before",
-    );
-  return true;
+  const invocation = current();
+  const cancel = async () => response.body?.cancel();
+  cancel().catch((error) => logError(invocation, error));
+  return false;
 }
 
-/** A prelude with status and header fields, eight NUL bytes, and the body. */
 function streamResponse(response: Response, method: string): Streamed {
   const head = toHead(response);
-  const body = sendsBody(response, method) ? response.body : null;
+  const body = hasBody(response, method) ? response.body : null;
   if (body) head.headers["content-type"] ??= "application/octet-stream";
   async function* chunks(): AsyncGenerator<Bytes> {
-    yield `${stringify(head)}${"\0".repeat(8)}`;
+    yield toPrelude(head);
     if (body) yield* body;
   }
-  return { contentType: "application/vnd.awslambda.http-integration-response", body: chunks() };
+  return { contentType: preludeType, body: chunks() };
 }
 
 // ── The context of an invocation ────────────────────────────────────────────────────────────────────────────────────
 
-/** How long before the deadline {@link Context.signal} fires, in ms. */
-const signalMargin = 100;
-
-/** The longest time that a timer can be set to, in ms. */
+/** The longest time of a timer, in ms. */
 const longestTimer = 2 ** 31 - 1;
 
-/** Makes a context that reads each member when it is asked for it. The accessors are its own, so that a copy has them all. */
+/** Makes a context that reads a member only when asked. The accessors are its own, so a copy has them all. */
 function createContext(headers: Uint8Array): Context {
   const received = Date.now();
   const invocation = current();
@@ -665,7 +627,7 @@ function createContext(headers: Uint8Array): Context {
       if (abort) return abort.signal;
       const { signal } = (abort = new AbortController());
       const deadline = deadlineOf(headers);
-      const due = deadline - Date.now() - signalMargin;
+      const due = deadline - Date.now() - 100;
       if (invocation?.state === "over" || deadline <= received || due > longestTimer) return signal;
       const fire = () => abort?.abort(new DOMException("the deadline of the invocation is near", "TimeoutError"));
       if (due <= 0) fire();
@@ -682,30 +644,29 @@ function createContext(headers: Uint8Array): Context {
   return context;
 }
 
-/** Prints a context with values, where its accessors would be printed. */
+/** Has a context printed with its values, and not with its accessors. */
 let contextPrototype: object | undefined;
 
 function copyOfThis(this: object): object {
   return { ...this };
 }
 
-/** In ms since the epoch; what is not a number is no deadline. */
+/** In ms since the epoch. A value that is not a number is no deadline. */
 function deadlineOf(headers: Uint8Array): number {
-  const deadline = Number(header(headers, "Lambda-Runtime-Deadline-Ms") ?? Infinity);
+  const deadline = Number(header(headers, "Lambda-Runtime-Deadline-Ms"));
   return Number.isNaN(deadline) ? Infinity : deadline;
 }
 
 function jsonHeader<Value>(headers: Uint8Array, name: string): Value | undefined {
   const text = header(headers, name);
-  if (text === undefined) return undefined;
   try {
-    return parse(text) as Value;
+    return text === undefined ? undefined : parse(text);
   } catch (cause) {
     throw new Error(`the header ${name} of the event is not JSON: ${stringify(text)}`, { cause });
   }
 }
 
-/** After the answer the error is logged: if it were thrown, the next invocation would fail with it. */
+/** After the answer the error is only logged. Thrown, it would fail the next invocation. */
 function refuseCallback(invocation: Invocation | undefined): void {
   const error = new Error("this runtime has no callbacks: return the result (or a promise of it), or throw the error");
   if (!invocation || invocation.state === "running") throw error;
@@ -713,58 +674,52 @@ function refuseCallback(invocation: Invocation | undefined): void {
 }
 
 function callbackError(): Error {
-  const what =
-    "the handler has three parameters and returned undefined: it waits for a callback, and this runtime has none";
+  const what = "the handler has three parameters and returned undefined: it waits for a callback";
   const remedy = "return the result or a promise of it, or wrap the handler: json(promisify(handler)), from node:util";
-  return runtimeError("Runtime.CallbackHandlerDeprecated", `${what}; ${remedy}`);
+  return runtimeError("Runtime.CallbackHandlerDeprecated", `${what}, and this runtime has none; ${remedy}`);
 }
 
 // ── awslambda: the global of the official Node.js runtime, and its variable ─────────────────────────────────────────
 
-defineGlobal("awslambda", () => ({ streamifyResponse, HttpResponseStream, InvokeStore: createInvokeStore() }));
+defineGlobal("awslambda", () => ({
+  streamifyResponse: (handler: object) => Object.assign(handler, { [streamingMark]: "response" }),
+  HttpResponseStream: { from: withPrelude },
+  InvokeStore: createInvokeStore(),
+}));
 
-// Packages take its absence for "not in Lambda", and a function's configuration cannot have it.
+// Without it packages assume that they are not in Lambda. A function's configuration cannot set it.
 if (env.AWS_LAMBDA_RUNTIME_API) env.AWS_EXECUTION_ENV ??= "AWS_Lambda_provided.al2023";
 
 /** Defines a global that costs nothing until it is first read. */
 function defineGlobal(name: string, create: () => unknown): void {
-  const set = (value: unknown) =>
-    void Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
-  const get = () => {
-    const value = create();
-    set(value);
-    return value;
-  };
+  const set = (value: unknown) => void Object.defineProperty(globalThis, name, { value, writable: true });
+  const get = () => (Object(globalThis)[name] = create());
   Object.defineProperty(globalThis, name, { get, set, configurable: true });
 }
 
-/** What a handler made by `awslambda.streamifyResponse` writes its reply to. */
-type ResponseStream = import("node:stream").Writable & {
-  setContentType(contentType: string): void;
-  /** What is sent before the first chunk. */
-  prelude?: string;
-};
+/** The stream of a handler made by `awslambda.streamifyResponse`. The prelude is sent before its first chunk. */
+type ResponseStream = import("node:stream").Writable & { setContentType(type: string): void; prelude?: string };
 
-/** How the official runtime marks such a handler. Packages that wrap handlers know it, too. */
+/** The official runtime marks such a handler with it. Packages that wrap handlers know it, too. */
 const streamingMark = Symbol.for("aws.lambda.runtime.handler.streaming");
 
-function streamifyResponse(handler: object): object {
-  return Object.assign(handler, { [streamingMark]: "response" });
+function withPrelude(stream: ResponseStream, metadata: object = {}): ResponseStream {
+  stream.setContentType(preludeType);
+  return Object.assign(stream, { prelude: toPrelude(metadata) });
 }
 
-const HttpResponseStream = {
-  from(stream: ResponseStream, metadata: object = {}): ResponseStream {
-    stream.setContentType("application/vnd.awslambda.http-integration-response");
-    stream.prelude = `${stringify(metadata)}${"\0".repeat(8)}`;
-    return stream;
-  },
-};
+/** The content type of a prelude and a body. */
+const preludeType = "application/vnd.awslambda.http-integration-response";
 
-/** Calls a handler that writes to a stream. The reply begins with its first chunk: an earlier failure is an ordinary error. */
+/** Status and header fields, as they are sent before the body. */
+function toPrelude(metadata: object): string {
+  return `${stringify(metadata)}${"\0".repeat(8)}`;
+}
+
+/** Calls a handler that writes to a stream. Its first chunk begins the reply. An earlier failure is an ordinary error. */
 async function callStreaming(handler: Function, event: unknown, context: Context): Promise<Streamed> {
   const { PassThrough } = getBuiltinModule("node:stream");
   const stream = new PassThrough();
-  const { write } = stream;
   let contentType: string | undefined;
   let hasBegun = false;
   const response: ResponseStream = Object.assign(stream, {
@@ -774,7 +729,12 @@ async function callStreaming(handler: Function, event: unknown, context: Context
     },
     write(chunk: unknown, encoding?: BufferEncoding, done?: () => void) {
       const isContent = typeof chunk === "string" || ArrayBuffer.isView(chunk);
-      return write.call(stream, isContent ? chunk : stringify(chunk), encoding as BufferEncoding, done);
+      return PassThrough.prototype.write.call(
+        stream,
+        isContent ? chunk : stringify(chunk),
+        encoding as BufferEncoding,
+        done,
+      );
     },
   });
   const handled = (async () => handler(event, response, context))();
@@ -795,20 +755,20 @@ async function callStreaming(handler: Function, event: unknown, context: Context
   return { ...(contentType && { contentType }), body: body() };
 }
 
-/** The store that `@aws/lambda-invoke-store` looks for. It keeps values for each invocation. */
+/** The store of `@aws/lambda-invoke-store`: values for each invocation. */
 function createInvokeStore() {
-  type Values = Record<string | symbol, unknown>;
-  const stored = new WeakMap<Invocation, Values>();
-  let outside: Values | undefined; // what was set while no invocation was in flight
-  let nested: import("node:async_hooks").AsyncLocalStorage<Values> | undefined;
+  type Stored = Record<string | symbol, unknown>;
+  const stored = new WeakMap<Invocation, Stored>();
+  let outside: Stored | undefined; // set while no invocation was in flight
+  let nested: import("node:async_hooks").AsyncLocalStorage<Stored> | undefined;
   const keyOf = (name: string) => Symbol.for(`_AWS_LAMBDA_${name}`);
   const get = (key: string | symbol) => getContext()?.[key];
 
-  function getContext(): Values | undefined {
+  function getContext(): Stored | undefined {
     const invocation = current();
     const values = nested?.getStore() ?? (invocation ? stored.get(invocation) : outside);
     if (values || !invocation) return values;
-    const created: Values = {
+    const created: Stored = {
       [keyOf("REQUEST_ID")]: invocation.id,
       [keyOf("X_RAY_TRACE_ID")]: fieldValue(invocation.fields, "Lambda-Runtime-Trace-Id"),
       [keyOf("TENANT_ID")]: fieldValue(invocation.fields, "Lambda-Runtime-Aws-Tenant-Id"),
@@ -826,7 +786,7 @@ function createInvokeStore() {
       if (isProtected) throw new Error(`InvokeStore.set: ${String(key)} cannot be set`);
       (getContext() ?? (outside ??= {}))[key] = value;
     },
-    run(values: Values, callback: () => unknown) {
+    run(values: Stored, callback: () => unknown) {
       nested ??= new (getBuiltinModule("node:async_hooks").AsyncLocalStorage)();
       return nested.run(values, callback);
     },
