@@ -143,8 +143,8 @@ export interface ClientContext {
  * (`_HANDLER`) picks, so that one executable can serve many functions. Returns at once.
  *
  * Outside Lambda (without `AWS_LAMBDA_RUNTIME_API`) it serves one invocation and exits. The event is the first argument
- * of the program, or its standard input. Under `bun --watch` and `bun --hot` it serves one at every change. Under `bun
- * test` it does nothing, so a test can import a handler's file.
+ * of the program, or its standard input. It serves one at every change under `bun --watch` and `bun --hot`, and none
+ * under `bun test`, so that a test can import a handler's file.
  * @throws {TypeError} if there is no such handler. The runtime reports it as an initialization error.
  * @example run((headers, body) => body);
  * @example run({ create: json(create), list: json(list) }, { onShutdown: () => database.close() });
@@ -157,7 +157,10 @@ export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdo
   const picked = typeof handler === "function" ? handler : pickHandler(handler, env._HANDLER);
   if (onShutdown !== undefined && typeof onShutdown !== "function")
     throw new TypeError(`onShutdown is ${kindOf(onShutdown)}, not a function`);
-  if (env.AWS_LAMBDA_MAX_CONCURRENCY) concurrency = parseConcurrency(env.AWS_LAMBDA_MAX_CONCURRENCY);
+  const loops = env.AWS_LAMBDA_MAX_CONCURRENCY || "1";
+  concurrency = Number(loops);
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000)
+    throw new TypeError(`AWS_LAMBDA_MAX_CONCURRENCY is ${stringify(loops)}, not a whole number from 1 to 10000`);
   running = true;
   if (!runtimeApi) void serveLocally(picked);
   else if (onShutdown) void registerForShutdown(runtimeApi, onShutdown).then(() => serve(picked, runtimeApi));
@@ -175,14 +178,8 @@ function pickHandler(handlers: Record<string, RawHandler>, picked: string | unde
   throw new TypeError(`_HANDLER is ${stringify(picked)}, and the handlers are: ${names}`);
 }
 
-function parseConcurrency(value: string): number {
-  const count = Number(value);
-  if (Number.isInteger(count) && count >= 1 && count <= 10_000) return count;
-  throw new TypeError(`AWS_LAMBDA_MAX_CONCURRENCY is ${stringify(value)}, not a whole number from 1 to 10000`);
-}
-
 /**
- * Makes a raw handler of a function from an event, as a value, to a result.
+ * Makes a raw handler of a function that takes an event as a value and returns a value.
  *
  * An empty body is `null`, a byte order mark is skipped, and `undefined` is sent as `null`. A body that is not JSON in
  * UTF-8 is a `Runtime.UnmarshalError`, a result that cannot be JSON a `Runtime.MarshalError`. If the result or its
@@ -269,7 +266,7 @@ export function http<Event = unknown>(
   if (typeof fetch !== "function") throw new TypeError(`http takes a function, and got ${kindOf(fetch)}`);
   rehearsals.push((headers, body) => void [createContext(headers), toRequest(unmarshal(body)), toHead(new Response())]);
   return async (headers, body) => {
-    const context = createContext(headers);
+    const context: Context = createContext(headers);
     const event = unmarshalWebEvent(body);
     const [request, web] = toRequest(event);
     Object.defineProperty(request, "signal", { get: () => context.signal });
@@ -321,11 +318,10 @@ export function listen(
     const headers = new Headers(received);
     headers.set(idField, id);
     if (!headers.has("accept-encoding")) headers.set("accept-encoding", "identity"); // or else fetch asks for gzip
-    const invocation = current();
+    const invocation = current(); // the request comes over a socket, which belongs to none
     calls.set(id, (request, response) => {
       Object.assign(request, { apiGateway: env });
-      if (storage && invocation)
-        storage.run(invocation, listener, request, response); // a socket belongs to none
+      if (storage && invocation) storage.run(invocation, listener, request, response);
       else listener(request, response);
     });
     // A kept connection may be dead after a freeze.
@@ -366,11 +362,8 @@ function unmarshalWebEvent(body: Uint8Array): unknown {
   throw runtimeError("Runtime.UnmarshalError", `http expects ${expected}, and got ${stringify(line.slice(0, 200))}`);
 }
 
-/** A member that may be missing. One that is null counts as missing. */
-type Maybe<Value> = Value | null | undefined;
-
-/** Header fields or query parameters: names with one value or several. */
-type Values = Maybe<Record<string, Maybe<string | Maybe<string>[]>>>;
+type Maybe<Value> = Value | null | undefined; // a member that is null counts as missing
+type Values = Maybe<Record<string, Maybe<string | Maybe<string>[]>>>; // header fields or query parameters
 
 /** The members of all kinds of events that are read. */
 type WebEvent = Record<"body" | "httpMethod" | "method" | "path" | "rawPath" | "rawQueryString", Maybe<string>> &
@@ -378,7 +371,6 @@ type WebEvent = Record<"body" | "httpMethod" | "method" | "path" | "rawPath" | "
   Record<"isBase64Encoded" | "methodArn" | "routeArn", unknown> &
   Record<"cookies", Maybe<string[]>> &
   Record<"requestContext", Maybe<RequestContext>>;
-
 type RequestContext = Partial<Record<"connectionId" | "domainName" | "elb" | "serviceArn", unknown>> & {
   http?: Maybe<{ method?: Maybe<string> }>;
 };
@@ -490,19 +482,16 @@ function createRequest(web: WebRequest, { requestContext, body: content, isBase6
   const { method, path, query, fields } = web;
   if (typeof path !== "string") throw new TypeError(`its path is ${kindOf(path)}, not a string`);
   if (typeof (content ?? "") !== "string") throw new TypeError(`its body is ${kindOf(content)}, not a string`);
-
   const headers = toHeaders(fields);
   const scheme = headers.get("x-forwarded-proto") === "http" ? "http" : "https";
   const host = [headers.get("host"), requestContext?.domainName].find(isHost) ?? "localhost";
   // An HTTP API and others decode the path. Characters that would change the URL are encoded again. Escapes stay.
   const target = path.replaceAll(/[?#\\\0-\x20]|%(?![\da-f]{2})/gi, encodeURIComponent);
   const search = query && `?${query.replaceAll(/[#\0-\x20]/g, encodeURIComponent)}`;
-  const body = method === "GET" || method === "HEAD" ? undefined : content;
-  const request = new Request(`${scheme}://${host}${target.startsWith("/") ? "" : "/"}${target}${search}`, {
-    method: method as string,
-    headers,
-    body: (isBase64Encoded && body ? Uint8Array.fromBase64(body) : body) ?? null,
-  });
+  const url = `${scheme}://${host}${target.startsWith("/") ? "" : "/"}${target}${search}`;
+  const sent = method === "GET" || method === "HEAD" ? null : (content ?? null);
+  const body = isBase64Encoded && sent ? Uint8Array.fromBase64(sent) : sent;
+  const request = new Request(url, { method: method as string, headers, body });
   if (request.method === method) return request;
   throw new TypeError(`its method is ${stringify(method)}, which Bun does not know`); // Bun makes it GET
 }
@@ -589,16 +578,15 @@ function streamResponse(response: Response, method: string): Streamed {
 
 // ── The context of an invocation ────────────────────────────────────────────────────────────────────────────────────
 
-/** The longest time of a timer, in ms. */
-const longestTimer = 2 ** 31 - 1;
+const longestTimer = 2 ** 31 - 1; // in ms
 
 /** Makes a context that reads a member only when asked. The accessors are its own, so a copy has them all. */
-function createContext(headers: Uint8Array): Context {
+function createContext(headers: Uint8Array): Context & { __proto__: object } {
   const received = Date.now();
   const invocation = current();
   const refuse = () => refuseCallback(invocation);
   let abort: AbortController | undefined;
-  const context: Context & { __proto__: object } = {
+  return {
     __proto__: (contextPrototype ??= { [inspectMethod]: copyOfThis }),
     functionName: env.AWS_LAMBDA_FUNCTION_NAME ?? "",
     functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION ?? "",
@@ -641,11 +629,9 @@ function createContext(headers: Uint8Array): Context {
     fail: refuse,
     succeed: refuse,
   };
-  return context;
 }
 
-/** Has a context printed with its values, and not with its accessors. */
-let contextPrototype: object | undefined;
+let contextPrototype: object | undefined; // has a context printed with its values, and not with its accessors
 
 function copyOfThis(this: object): object {
   return { ...this };
@@ -708,7 +694,6 @@ function withPrelude(stream: ResponseStream, metadata: object = {}): ResponseStr
   return Object.assign(stream, { prelude: toPrelude(metadata) });
 }
 
-/** The content type of a prelude and a body. */
 const preludeType = "application/vnd.awslambda.http-integration-response";
 
 /** Status and header fields, as they are sent before the body. */
@@ -768,13 +753,12 @@ function createInvokeStore() {
     const invocation = current();
     const values = nested?.getStore() ?? (invocation ? stored.get(invocation) : outside);
     if (values || !invocation) return values;
-    const created: Stored = {
+    stored.set(invocation, {
       [keyOf("REQUEST_ID")]: invocation.id,
       [keyOf("X_RAY_TRACE_ID")]: fieldValue(invocation.fields, "Lambda-Runtime-Trace-Id"),
       [keyOf("TENANT_ID")]: fieldValue(invocation.fields, "Lambda-Runtime-Aws-Tenant-Id"),
-    };
-    stored.set(invocation, created);
-    return created;
+    });
+    return stored.get(invocation);
   }
 
   return {
