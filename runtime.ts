@@ -8,16 +8,13 @@
  * ```
  *
  * `./build.sh handler.ts` makes the zip to upload, for `provided.al2023` on x86_64 and arm64. Outside Lambda the
- * program serves one event and exits: `bun handler.ts '{"name":"Ada"}'`.
+ * program serves one event and exits: `bun handler.ts '{"name":"Ada"}'`. The file imports nothing, so that any project
+ * can copy it.
  *
- * Read the file from the top. It imports nothing, so that any project can copy it.
- *
- * The way of an event:
+ * The way of an event. `settle` takes a promised reply to `answer`, `sendStream` takes the first chunk of a stream:
  *
  *     run → serve → serveEvents: askForEvent → receiveEvent → invoke → handler → answer → deliver → askForEvent
  *     HTTP client, for each request: request → serialize → send → data → parseResponse → finish
- *
- * `settle` takes a promised reply to `answer`. `sendStream` does so with a stream, and sends the rest of it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -66,7 +63,7 @@ export interface Streamed {
 export type Reply = Bytes | Streamed | AsyncIterable<Bytes>;
 
 /**
- * A handler of bytes. It may keep both: the runtime never uses their memory again.
+ * A handler of bytes. It may keep its arguments: the runtime never uses their memory again.
  * @param headers The header section of the event as received: each field line with its CRLF, without the status line
  *   and without the empty line at the end. See {@link header}.
  * @param body The payload of the event, de-chunked.
@@ -79,8 +76,8 @@ export type RawHandler = (headers: Uint8Array, body: Uint8Array) => Reply | Prom
 export interface RunOptions {
   /**
    * Called once when Lambda shuts the sandbox down. It has 250 ms; then the process ends with status 0. Lambda sends
-   * SIGTERM only to functions with an extension. So the runtime registers an internal one, without events, if this is
-   * given.
+   * SIGTERM only to functions with an extension, so with this option the runtime registers an internal one without
+   * events.
    * @see https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown
    */
   onShutdown?: () => void | Promise<void>;
@@ -120,7 +117,7 @@ export interface Context {
   getRemainingTimeInMillis(): number;
   /** Has no effect: an invocation ends when its handler's promise settles. */
   callbackWaitsForEmptyEventLoop: boolean;
-  /** @deprecated Return the result. @throws {Error} before the answer. Later calls only log the error. */
+  /** @deprecated Return the result. @throws {Error} before the answer. After the answer it only logs the error. */
   done(error?: Error, result?: unknown): void;
   /** @deprecated Throw the error. @throws {Error} as `done` does. */
   fail(error: Error | string): void;
@@ -185,8 +182,7 @@ function pickHandler(handlers: Record<string, RawHandler>, picked: string | unde
  * UTF-8 is a `Runtime.UnmarshalError`, a result that cannot be JSON a `Runtime.MarshalError`. If the result or its
  * `body` is async-iterable, it is a stream and not JSON: {@link Reply}.
  * @param handler May have the type `Handler` of `@types/aws-lambda`. There are no callbacks, as in Node.js 24: a
- *   handler of three parameters that returns `undefined` fails. One made by `awslambda.streamifyResponse` gets its
- *   stream.
+ *   handler of three parameters that returns `undefined` fails. `awslambda.streamifyResponse` makes one with a stream.
  * @throws {TypeError} if it is not a function.
  * @example run(json(async (event: { id: number }, context) => ({ id: event.id, request: context.awsRequestId })));
  */
@@ -199,10 +195,9 @@ export function json(handler: (event: unknown, ...rest: never[]) => unknown): Ra
   if (streamingMark in handler)
     return (headers, body) => callStreaming(handler, unmarshal(body), createContext(headers));
   const call = handler as (event: unknown, context: Context) => unknown;
-  const hasCallback = handler.length > 2;
   const raw: RawHandler = (headers, body) => {
     const result = call(unmarshal(body), createContext(headers));
-    if (result === undefined && hasCallback) throw callbackError();
+    if (result === undefined && handler.length > 2) throw callbackError();
     const isPromise = typeof result === "object" && result !== null && "then" in result;
     return isPromise ? toReplyLater(result) : toReply(result);
   };
@@ -257,7 +252,6 @@ function unmarshal(body: Uint8Array): unknown {
  * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
  * @see https://docs.aws.amazon.com/vpc-lattice/latest/ug/lambda-functions.html
  * @example run(http((request) => new Response(`You asked for ${request.url}`)));
- * @example run(http((request, { event, context }) => Response.json({ url: request.url, event, id: context.awsRequestId })));
  */
 export function http<Event = unknown>(
   fetch: (request: Request, env: WebEnv<Event>) => Response | Promise<Response>,
@@ -385,8 +379,7 @@ interface WebRequest {
   toReply(result: WebResult, statusText: string): object;
 }
 
-/** A reply as function URLs take it. The replies to other kinds are made of it. */
-type WebResult = Awaited<ReturnType<typeof toResult>>;
+type WebResult = Awaited<ReturnType<typeof toResult>>; // in the shape for function URLs
 
 function readWebEvent(event: WebEvent): WebRequest {
   const { methodArn, routeArn, httpMethod, requestContext }: WebEvent = Object(event);
@@ -484,6 +477,9 @@ function createRequest(web: WebRequest, { requestContext, body: content, isBase6
   if (typeof (content ?? "") !== "string") throw new TypeError(`its body is ${kindOf(content)}, not a string`);
   const headers = toHeaders(fields);
   const scheme = headers.get("x-forwarded-proto") === "http" ? "http" : "https";
+  // A client may send anything as a host. A name or an address counts, with or without a port.
+  const isHost = (name: unknown) =>
+    typeof name === "string" && /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d+)?$/i.test(name) && URL.canParse(`https://${name}`);
   const host = [headers.get("host"), requestContext?.domainName].find(isHost) ?? "localhost";
   // An HTTP API and others decode the path. Characters that would change the URL are encoded again. Escapes stay.
   const target = path.replaceAll(/[?#\\\0-\x20]|%(?![\da-f]{2})/gi, encodeURIComponent);
@@ -494,12 +490,6 @@ function createRequest(web: WebRequest, { requestContext, body: content, isBase6
   const request = new Request(url, { method: method as string, headers, body });
   if (request.method === method) return request;
   throw new TypeError(`its method is ${stringify(method)}, which Bun does not know`); // Bun makes it GET
-}
-
-/** Whether this is a name or an address, with or without a port. A client may send anything. */
-function isHost(name: unknown): name is string {
-  const isAuthority = /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d+)?$/i;
-  return typeof name === "string" && isAuthority.test(name) && URL.canParse(`https://${name}`);
 }
 
 function toHeaders(sources: Values[]): Headers {
@@ -713,13 +703,8 @@ async function callStreaming(handler: Function, event: unknown, context: Context
       contentType = type;
     },
     write(chunk: unknown, encoding?: BufferEncoding, done?: () => void) {
-      const isContent = typeof chunk === "string" || ArrayBuffer.isView(chunk);
-      return PassThrough.prototype.write.call(
-        stream,
-        isContent ? chunk : stringify(chunk),
-        encoding as BufferEncoding,
-        done,
-      );
+      const bytes = typeof chunk === "string" || ArrayBuffer.isView(chunk) ? chunk : stringify(chunk);
+      return PassThrough.prototype.write.call(stream, bytes, encoding as BufferEncoding, done);
     },
   });
   const handled = (async () => handler(event, response, context))();
