@@ -8,8 +8,8 @@
  * ```
  *
  * `./build.sh handler.ts` makes the zip to upload, for `provided.al2023` on x86_64 and arm64. Outside Lambda the
- * program serves one event and exits: `bun handler.ts '{"name":"Ada"}'`. The file imports nothing, so that any project
- * can copy it.
+ * program serves one event and exits: `bun handler.ts '{"name":"Ada"}'`. The file imports nothing: copy it into any
+ * project.
  *
  * The way of an event. `settle` takes a promised reply to `answer`, `sendStream` takes the first chunk of a stream:
  *
@@ -351,8 +351,7 @@ function unmarshalWebEvent(body: Uint8Array): unknown {
     return { version: "2.0", rawPath, rawQueryString, headers: { host: "localhost" }, requestContext };
   }
   if (line === "" || line.startsWith("{")) return unmarshal(body);
-  const expected =
-    "'GET /path?query', with the method in capitals and without a body, or the whole event as a JSON object";
+  const expected = "'GET /path?query', with the method in capitals and no body, or the whole event as a JSON object";
   throw runtimeError("Runtime.UnmarshalError", `http expects ${expected}, and got ${stringify(line.slice(0, 200))}`);
 }
 
@@ -374,8 +373,7 @@ interface WebRequest {
   method: Maybe<string>;
   path: Maybe<string>;
   query: string;
-  /** A field of a later source replaces that of an earlier one. */
-  fields: Values[];
+  fields: Values[]; // a field of a later source replaces that of an earlier one
   toReply(result: WebResult, statusText: string): object;
 }
 

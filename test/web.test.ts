@@ -688,7 +688,7 @@ for (const line of ["POST /path body", "get /path", "GET path", "/path"]) {
     assert.deepEqual([status, stdout], [1, ""]);
     assert.match(
       stderr,
-      /http expects 'GET \/path\?query', with the method in capitals and without a body, or the whole event as a JSON object, and got /,
+      /http expects 'GET \/path\?query', with the method in capitals and no body, or the whole event as a JSON object, and got /,
     );
   });
 }
