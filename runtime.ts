@@ -753,10 +753,8 @@ function createInvokeStore() {
       if (isProtected) throw new Error(`InvokeStore.set: ${String(key)} cannot be set`);
       (getContext() ?? (outside ??= {}))[key] = value;
     },
-    run(values: Stored, callback: () => unknown) {
-      nested ??= new (getBuiltinModule("node:async_hooks").AsyncLocalStorage)();
-      return nested.run(values, callback);
-    },
+    run: (values: Stored, callback: () => unknown) =>
+      (nested ??= new (getBuiltinModule("node:async_hooks").AsyncLocalStorage)()).run(values, callback),
     getRequestId: () => get(keyOf("REQUEST_ID")) ?? "-",
     getXRayTraceId: () => get(keyOf("X_RAY_TRACE_ID")),
     getTenantId: () => get(keyOf("TENANT_ID")),
