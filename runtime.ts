@@ -2,24 +2,19 @@
  * bunstrap 0.3.0: an AWS Lambda custom runtime in one file, for Bun.
  *
  * ```ts
- * import { json, run } from "./runtime.ts";  // first, so that whatever fails to load after it is reported
+ * import { json, run } from "./runtime.ts";  // first: it reports errors of the modules that load after it
  *
  * run(json((event: { name: string }) => `Hello, ${event.name}!`));
  * ```
  *
- * `./build.sh handler.ts` makes of it the zip to upload, for `provided.al2023` on x86_64 and arm64. Without Lambda
- * around it the handler serves one event and exits: `bun handler.ts '{"name":"Ada"}'`.
+ * `./build.sh handler.ts` makes the zip to upload, for `provided.al2023` on x86_64 and arm64. Outside Lambda the
+ * program serves one event and exits: `bun handler.ts '{"name":"Ada"}'`. The file imports nothing: copy it into any
+ * project.
  *
- * The file is read from the top: the public face, web events, the context, the invocation loop, streamed replies, the end of
- * the process, local mode, error reports, the log, and last the HTTP/1.1 client. It imports nothing, so that it can live on
- * as a copy in any project.
- *
- * The way of an event:
+ * The way of an event. `settle` takes a promised reply to `answer`, `sendStream` takes the first chunk of a stream:
  *
  *     run → serve → serveEvents: askForEvent → receiveEvent → invoke → handler → answer → deliver → askForEvent
  *     HTTP client, for each request: request → serialize → send → data → parseResponse → finish
- *
- * A handler that promises its reply comes to `answer` by `settle`; a stream by `sendStream`, which sends the rest, too.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -31,32 +26,25 @@ const version = "0.3.0";
 
 if (typeof Bun === "undefined") throw new Error("bunstrap needs Bun: run this with bun (Vitest as bun --bun vitest)");
 
-/** `exit` and `printError` are Bun's own: programs wrap the one, and replace the console. */
+/** Bun's own `exit` and `printError`: programs wrap `process.exit` and replace the console. */
 const { parse, stringify } = JSON;
 const { getBuiltinModule } = process;
 const { error: printError } = console;
 const exit: (status: number) => never = process.exit;
-const env = process.env as NodeJS.ProcessEnv & { [Variable in LambdaVariable]?: string };
+const env = process.env as NodeJS.ProcessEnv & { [Name in Variable]?: string };
 
 /** @see https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime */
-type LambdaVariable =
-  | "_HANDLER"
-  | "_X_AMZN_TRACE_ID"
-  | "AWS_EXECUTION_ENV"
-  | `AWS_LAMBDA_FUNCTION_${"MEMORY_SIZE" | "NAME" | "VERSION"}`
-  | `AWS_LAMBDA_LOG_${"FORMAT" | "GROUP_NAME" | "LEVEL" | "STREAM_NAME"}`
-  | "AWS_LAMBDA_MAX_CONCURRENCY"
-  | "AWS_LAMBDA_RUNTIME_API"
-  | "BUNSTRAP_RUNTIME_API";
+type Variable = "_HANDLER" | "_X_AMZN_TRACE_ID" | "AWS_EXECUTION_ENV" | "BUNSTRAP_RUNTIME_API" | `AWS_LAMBDA_${Suffix}`;
+type Suffix = "MAX_CONCURRENCY" | "RUNTIME_API" | `FUNCTION_${"MEMORY_SIZE" | "NAME" | "VERSION"}` | `LOG_${LogSuffix}`;
+type LogSuffix = "FORMAT" | "GROUP_NAME" | "LEVEL" | "STREAM_NAME";
 
 // ── Public types ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What goes out: bytes as they are, a string as UTF-8. @example run(() => "hello"); */
+/** Content to send: bytes as they are, a string as UTF-8. @example run(() => "hello"); */
 export type Bytes = Uint8Array | string;
 
 /**
- * A reply that is sent while it is being made, chunk by chunk, and no faster than it is taken.
- *
+ * A reply that is sent chunk by chunk while it is made. Each chunk is asked for when the connection can take it.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
  * @example run(() => ({ contentType: "text/csv", body: Bun.file("prices.csv").stream() }));
  */
@@ -67,23 +55,18 @@ export interface Streamed {
 }
 
 /**
- * What a raw handler answers with: bytes or a string, or a stream, of which an async generator and a `ReadableStream` are
- * the usual ones. It is sent however large it is: the limits, 6 MiB + 100 bytes and 200 MB streamed, are the service's.
- *
+ * The reply of a raw handler: bytes, a string, or a stream, such as an async generator or a `ReadableStream`. The
+ * runtime sends replies of any size. The service limits them to 6 MiB + 100 bytes, and streams to 200 MB.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-response
  * @example run(async function* () { yield "one, "; yield "and another"; });
  */
 export type Reply = Bytes | Streamed | AsyncIterable<Bytes>;
 
 /**
- * A handler of bytes.
- *
- * @param headers The header section of the event as it was received: every field line with its CRLF, without the status
- *   line and without the empty line that ends it. See {@link header}.
+ * A handler of bytes. It may keep its arguments: the runtime never uses their memory again.
+ * @param headers The header section of the event as received: each field line with its CRLF, without the status line
+ *   and without the empty line at the end. See {@link header}.
  * @param body The payload of the event, de-chunked.
- *
- * Both are the handler's to keep: their memory is never used again.
- *
  * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-next
  * @example const echo: RawHandler = (headers, body) => body;
  */
@@ -92,21 +75,17 @@ export type RawHandler = (headers: Uint8Array, body: Uint8Array) => Reply | Prom
 /** @example run(handler, { onShutdown: () => database.close() }); */
 export interface RunOptions {
   /**
-   * Called once when Lambda shuts the sandbox down. It has 250 ms; then the process ends with status 0.
-   *
-   * Lambda announces the end (with SIGTERM) only to functions with an extension, so that is what the runtime registers
-   * itself as, an internal one without events, if and only if this is given.
-   *
+   * Called once when Lambda shuts the sandbox down. It has 250 ms; then the process ends with status 0. Lambda sends
+   * SIGTERM only to functions with an extension, so with this option the runtime registers an internal one without
+   * events.
    * @see https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown
    */
   onShutdown?: () => void | Promise<void>;
 }
 
 /**
- * What a handler is told of its invocation: the context of the official Node.js runtime, and three members more.
- * Nothing in it costs anything until it is read. A value that the service did not give is `""`, or `undefined` where
- * the type says so.
- *
+ * The context of an invocation, as in the official Node.js runtime, with three members more. No member costs anything
+ * until it is read. A value that the service did not give is `""`, or `undefined` where the type says so.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html
  * @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-next
  * @example run(json((event: { url: string }, { signal }) => fetch(event.url, { signal }).then((page) => page.text())));
@@ -120,25 +99,25 @@ export interface Context {
   awsRequestId: string;
   logGroupName: string;
   logStreamName: string;
-  /** Who invoked the function through the AWS Mobile SDK. @throws {Error} on reading, if what was received is not JSON. */
+  /** Who invoked the function through the AWS Mobile SDK. @throws {Error} on reading, if the header is not JSON. */
   identity?: CognitoIdentity | undefined;
-  /** What the invoking client said of itself. @throws {Error} on reading, if what was received is not JSON. */
+  /** What the client said about itself, through the same SDK. @throws {Error} on reading, if the header is not JSON. */
   clientContext?: ClientContext | undefined;
   /** The tenant that the invocation is isolated to. */
   tenantId?: string | undefined;
   /** The value of the `X-Amzn-Trace-Id` header for the AWS X-Ray service. */
   xRayTraceId?: string | undefined;
   /**
-   * Fires 100 ms before the deadline, with a `TimeoutError`: pass it to `fetch` and the like, so that there is time
-   * left to answer. It never fires without a deadline, after one that was over before the event came (the clocks
-   * differ), before one in more than 24 days, and when the invocation has ended.
+   * Fires 100 ms before the deadline, with a `TimeoutError`. Pass it to `fetch` and the like: that leaves time to
+   * answer. It never fires after the invocation has ended, without a deadline, or with one in more than 24 days. It
+   * does not fire either if the deadline was over before the event came: the clocks differ.
    */
   signal: AbortSignal;
-  /** The time in ms until the deadline, negative once it is over, `Infinity` if there is none. */
+  /** The time in ms until the deadline, negative after it, `Infinity` without one. */
   getRemainingTimeInMillis(): number;
   /** Has no effect: an invocation ends when its handler's promise settles. */
   callbackWaitsForEmptyEventLoop: boolean;
-  /** @deprecated Return the result. @throws {Error} until the invocation is answered; after that, the error is logged. */
+  /** @deprecated Return the result. @throws {Error} before the answer. After the answer it only logs the error. */
   done(error?: Error, result?: unknown): void;
   /** @deprecated Throw the error. @throws {Error} as `done` does. */
   fail(error: Error | string): void;
@@ -146,108 +125,79 @@ export interface Context {
   succeed(result: unknown, object?: unknown): void;
 }
 
-/** @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html */
-export interface CognitoIdentity {
-  cognitoIdentityId: string;
-  cognitoIdentityPoolId: string;
-}
+export type CognitoIdentity = Record<"cognitoIdentityId" | "cognitoIdentityPoolId", string>;
 
-/** @see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html */
 export interface ClientContext {
-  client: {
-    installationId: string;
-    appTitle: string;
-    appVersionName: string;
-    appVersionCode: string;
-    appPackageName: string;
-  };
+  client: Record<"installationId" | "appTitle" | "appVersionName" | "appVersionCode" | "appPackageName", string>;
   custom?: unknown;
-  env: { platformVersion: string; platform: string; make: string; model: string; locale: string };
+  env: Record<"platformVersion" | "platform" | "make" | "model" | "locale", string>;
 }
 
 // ── The public face: run, json, http, header ────────────────────────────────────────────────────────────────────────
 
 /**
- * Serves invocations with a handler, or with the one of several that the function's configured handler name
+ * Serves invocations with a handler. Of several it takes the one that the function's configured handler name
  * (`_HANDLER`) picks, so that one executable can serve many functions. Returns at once.
  *
- * Outside Lambda (without `AWS_LAMBDA_RUNTIME_API`) it serves one invocation and exits: the event is the first argument
- * of the program, or its standard input. Under `bun --watch` and `bun --hot` it does so at every change instead, and under
- * `bun test` it does nothing, so that a test can import a handler's file.
- *
- * @throws {TypeError} if there is no such handler, which is then reported as an initialization error.
+ * Outside Lambda (without `AWS_LAMBDA_RUNTIME_API`) it serves one invocation and exits. The event is the first argument
+ * of the program, or its standard input. It serves one at every change under `bun --watch` and `bun --hot`, and none
+ * under `bun test`, so that a test can import a handler's file.
+ * @throws {TypeError} if there is no such handler. The runtime reports it as an initialization error.
  * @example run((headers, body) => body);
  * @example run({ create: json(create), list: json(list) }, { onShutdown: () => database.close() });
  */
 export function run(handler: RawHandler | Record<string, RawHandler>, { onShutdown }: RunOptions = {}): void {
   if (refusal) throw new Error(refusal);
   if (!runtimeApi && hasTests()) return;
-  if (running)
-    throw new TypeError("run was called a second time; to serve several handlers, pass them all to one call");
+  if (running) throw new TypeError("run was called a second time; to serve several handlers, pass all to one call");
   if (!isFunction) takeOver();
   const picked = typeof handler === "function" ? handler : pickHandler(handler, env._HANDLER);
-  if (onShutdown !== undefined && typeof onShutdown !== "function") {
+  if (onShutdown !== undefined && typeof onShutdown !== "function")
     throw new TypeError(`onShutdown is ${kindOf(onShutdown)}, not a function`);
-  }
-  if (env.AWS_LAMBDA_MAX_CONCURRENCY) concurrency = parseConcurrency(env.AWS_LAMBDA_MAX_CONCURRENCY);
+  const loops = env.AWS_LAMBDA_MAX_CONCURRENCY || "1";
+  concurrency = Number(loops);
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000)
+    throw new TypeError(`AWS_LAMBDA_MAX_CONCURRENCY is ${stringify(loops)}, not a whole number from 1 to 10000`);
   running = true;
   if (!runtimeApi) void serveLocally(picked);
   else if (onShutdown) void registerForShutdown(runtimeApi, onShutdown).then(() => serve(picked, runtimeApi));
   else serve(picked, runtimeApi);
 }
 
-function pickHandler(handlers: Record<string, RawHandler>, name: string | undefined): RawHandler {
-  if (typeof handlers !== "object" || handlers === null) {
+function pickHandler(handlers: Record<string, RawHandler>, picked: string | undefined): RawHandler {
+  if (!isObject(handlers))
     throw new TypeError(`run takes a handler, or an object of handlers, and got ${kindOf(handlers)}`);
-  }
-  for (const [name, handler] of Object.entries(handlers)) {
+  for (const [name, handler] of Object.entries(handlers))
     if (typeof handler !== "function") throw new TypeError(`handler ${name} is ${kindOf(handler)}, not a function`);
-  }
   const names = Object.keys(handlers).join(", ") || "none";
-  if (!name) throw new TypeError(`_HANDLER is not set, and has to name one of the handlers: ${names}`);
-  const handler = Object.hasOwn(handlers, name) ? handlers[name] : undefined;
-  if (!handler) throw new TypeError(`_HANDLER is ${stringify(name)}, and the handlers are: ${names}`);
-  return handler;
+  if (!picked) throw new TypeError(`_HANDLER is not set, and has to name one of the handlers: ${names}`);
+  if (Object.hasOwn(handlers, picked)) return handlers[picked]!;
+  throw new TypeError(`_HANDLER is ${stringify(picked)}, and the handlers are: ${names}`);
 }
-
-function parseConcurrency(value: string): number {
-  const count = Number(value);
-  if (Number.isInteger(count) && count >= 1 && count <= largestConcurrency) return count;
-  throw new TypeError(
-    `AWS_LAMBDA_MAX_CONCURRENCY is ${stringify(value)}, not a whole number from 1 to ${largestConcurrency}`,
-  );
-}
-
-/** More than any function is given. */
-const largestConcurrency = 10_000;
 
 /**
- * Makes a raw handler of one that takes an event as a value and returns a value.
+ * Makes a raw handler of a function that takes an event as a value and returns a value.
  *
  * An empty body is `null`, a byte order mark is skipped, and `undefined` is sent as `null`. A body that is not JSON in
- * UTF-8 is reported as `Runtime.UnmarshalError`, a result that cannot be JSON as `Runtime.MarshalError`. A result that is
- * async-iterable, or whose `body` is, is a stream and not JSON: {@link Reply}.
- *
- * @param handler May be typed with the `Handler` of `@types/aws-lambda`. There are no callbacks, as in Node.js 24: a handler that
- *   has three parameters fails if it returns `undefined`. One made by `awslambda.streamifyResponse` gets its stream.
+ * UTF-8 is a `Runtime.UnmarshalError`, a result that cannot be JSON a `Runtime.MarshalError`. If the result or its
+ * `body` is async-iterable, it is a stream and not JSON: {@link Reply}.
+ * @param handler May have the type `Handler` of `@types/aws-lambda`. There are no callbacks, as in Node.js 24: a
+ *   handler of three parameters that returns `undefined` fails. `awslambda.streamifyResponse` makes one with a stream.
  * @throws {TypeError} if it is not a function.
  * @example run(json(async (event: { id: number }, context) => ({ id: event.id, request: context.awsRequestId })));
  */
 export function json<Event, Result>(
   handler: (event: Event, context: Context, ...callback: never[]) => Result | Promise<Result> | void,
 ): RawHandler;
-export function json<Event>(
-  handler: (event: Event, stream: ResponseStream, context: Context) => unknown, // by awslambda.streamifyResponse
-): RawHandler;
+export function json<Event>(handler: (event: Event, stream: ResponseStream, context: Context) => unknown): RawHandler;
 export function json(handler: (event: unknown, ...rest: never[]) => unknown): RawHandler {
   if (typeof handler !== "function") throw new TypeError(`json takes a function, and got ${kindOf(handler)}`);
   if (streamingMark in handler)
     return (headers, body) => callStreaming(handler, unmarshal(body), createContext(headers));
   const call = handler as (event: unknown, context: Context) => unknown;
-  const hasCallback = handler.length > 2;
   const raw: RawHandler = (headers, body) => {
     const result = call(unmarshal(body), createContext(headers));
-    if (result === undefined && hasCallback) throw callbackError();
+    if (result === undefined && handler.length > 2) throw callbackError();
     const isPromise = typeof result === "object" && result !== null && "then" in result;
     return isPromise ? toReplyLater(result) : toReply(result);
   };
@@ -286,16 +236,15 @@ function unmarshal(body: Uint8Array): unknown {
 }
 
 /**
- * Makes a raw handler of one for web requests, as Hono applications and plain `fetch` functions are.
+ * Makes a raw handler of one for web requests, such as a Hono application or a plain `fetch` function.
  *
  * It takes the events of function URLs, API Gateway (REST and HTTP APIs), Application Load Balancers and VPC Lattice
- * (version 2.0), and answers each in its own shape; an event that is none of these, or makes no request, is reported as
- * `Runtime.UnmarshalError`. Locally it also takes `'GET /path?query'`. Whatever `fetch` throws is an error of the
- * invocation, and so is what it returns if that is no `Response` that can be sent: `Runtime.MarshalError`.
- *
- * @param fetch Its request has the method, the URL, the header fields and the body that the client sent; the path of a
- *   REST API comes without its stage. `request.signal` is {@link Context.signal}. What else there is, is in {@link WebEnv}.
- * @param options `streaming` sends the response while it is being made, for function URLs in `RESPONSE_STREAM` mode.
+ * (version 2.0), and answers each in its own shape. Any other event, and one that makes no request, is a
+ * `Runtime.UnmarshalError`. Locally it also takes `'GET /path?query'`. An error that `fetch` throws is the
+ * invocation's. If `fetch` returns anything but a `Response` that can be sent, that is a `Runtime.MarshalError`.
+ * @param fetch Its request has the method, the URL, the header fields and the body that the client sent. The path of a
+ *   REST API comes without its stage. `request.signal` is {@link Context.signal}. {@link WebEnv} has the rest.
+ * @param options `streaming` sends the response while it is made, for function URLs in `RESPONSE_STREAM` mode.
  * @throws {TypeError} if `fetch` is not a function.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
  * @see https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
@@ -303,7 +252,6 @@ function unmarshal(body: Uint8Array): unknown {
  * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
  * @see https://docs.aws.amazon.com/vpc-lattice/latest/ug/lambda-functions.html
  * @example run(http((request) => new Response(`You asked for ${request.url}`)));
- * @example run(http((request, { event, context }) => Response.json({ url: request.url, event, id: context.awsRequestId })));
  */
 export function http<Event = unknown>(
   fetch: (request: Request, env: WebEnv<Event>) => Response | Promise<Response>,
@@ -312,38 +260,35 @@ export function http<Event = unknown>(
   if (typeof fetch !== "function") throw new TypeError(`http takes a function, and got ${kindOf(fetch)}`);
   rehearsals.push((headers, body) => void [createContext(headers), toRequest(unmarshal(body)), toHead(new Response())]);
   return async (headers, body) => {
-    const context = createContext(headers);
+    const context: Context = createContext(headers);
     const event = unmarshalWebEvent(body);
     const [request, web] = toRequest(event);
     Object.defineProperty(request, "signal", { get: () => context.signal });
     const { requestContext } = event as WebEvent;
     const response = await fetch(request, { event, context, requestContext, lambdaContext: context } as WebEnv<Event>);
-    checkResponse(response);
     if (streaming) return streamResponse(response, request.method);
     return stringify(web.toReply(await toResult(response, request.method), response.statusText));
   };
 }
 
 /**
- * What a web handler gets with a request. Its members are those that Hono's adapter for Lambda has in `c.env`, so that
- * the types and the `getConnInfo` of `hono/aws-lambda` fit.
- *
+ * What a web handler gets with a request. Hono's adapter for Lambda has the same members in `c.env`, so the types and
+ * the `getConnInfo` of `hono/aws-lambda` fit.
  * @example run(http<{ requestContext: { stage: string } }>((_request, { event }) => new Response(event.requestContext.stage)));
  */
 export interface WebEnv<Event = unknown> {
-  /** The event as Lambda sent it; in local mode, where it may be a request line, one that is made of that. */
+  /** The event as Lambda sent it. Locally a request line makes one. */
   event: Event;
   context: Context;
-  /** That of the event: who sent the request, and what an authorizer has found out. */
+  /** That of the event: it says who sent the request, and what an authorizer found out. */
   requestContext: Event extends { requestContext: infer RequestContext } ? RequestContext : unknown;
   /** The same as `context`. */
   lambdaContext: Context;
 }
 
 /**
- * Makes a web handler of a listener for `node:http`, as Express, Koa and NestJS applications are. It is served on a port of
- * its own inside the process, and finds the event and the context in `request.apiGateway`.
- *
+ * Makes a web handler of a listener for `node:http`, such as an Express, Koa or NestJS application. The listener is
+ * served on a port of its own inside the process. It finds the event and the context in `request.apiGateway`.
  * @param listener Express: `app`. Koa: `app.callback()`. Fastify: `app.routing`, after `await app.ready()`. NestJS:
  *   `app.getHttpAdapter().getInstance()`, after `await app.init()`.
  * @throws {TypeError} if it is not a function.
@@ -354,37 +299,29 @@ export function listen(
 ): (request: Request, env: WebEnv) => Promise<Response> {
   if (typeof listener !== "function") throw new TypeError(`listen takes a function, and got ${kindOf(listener)}`);
   const idField = "x-bunstrap-request";
-  const calls = new Map<string, { env: WebEnv; invocation: Invocation | undefined }>();
-  const server = getBuiltinModule("node:http").createServer((request, response) => {
-    const { env, invocation } = calls.get(`${request.headers[idField]}`) ?? {};
-    Object.assign(request, { apiGateway: env });
-    // It came over a socket, which belongs to no invocation.
-    if (storage && invocation) storage.run(invocation, listener, request, response);
-    else listener(request, response);
-  });
+  const calls = new Map<string, typeof listener>();
+  const server = getBuiltinModule("node:http").createServer((request, response) =>
+    (calls.get(`${request.headers[idField]}`) ?? listener)(request, response),
+  );
   server.listen(0, "127.0.0.1").unref();
 
   return async ({ url, method, headers: received, body, signal }, env) => {
-    const { pathname, search } = new URL(url);
     const { port } = server.address() as import("node:net").AddressInfo;
+    const target = Object.assign(new URL(url), { protocol: "http:", host: `127.0.0.1:${port}` });
     const id = crypto.randomUUID();
     const headers = new Headers(received);
     headers.set(idField, id);
     if (!headers.has("accept-encoding")) headers.set("accept-encoding", "identity"); // or else fetch asks for gzip
-    calls.set(id, { env, invocation: current() });
+    const invocation = current(); // the request comes over a socket, which belongs to none
+    calls.set(id, (request, response) => {
+      Object.assign(request, { apiGateway: env });
+      if (storage && invocation) storage.run(invocation, listener, request, response);
+      else listener(request, response);
+    });
+    // A kept connection may be dead after a freeze.
+    const options = { redirect: "manual", decompress: false, keepalive: false, timeout: false } as const;
     try {
-      const response = await fetch(`http://127.0.0.1:${port}${pathname}${search}`, {
-        method,
-        headers,
-        body,
-        signal,
-        redirect: "manual",
-        decompress: false,
-        keepalive: false, // a kept connection may be dead after a freeze
-        timeout: false,
-      });
-      for (const name of ["connection", "keep-alive", "transfer-encoding"]) response.headers.delete(name);
-      return response;
+      return await fetch(target, { method, headers, body, signal, ...options });
     } finally {
       calls.delete(id);
     }
@@ -393,10 +330,9 @@ export function listen(
 
 /**
  * The value of a header.
- *
  * @param headers A header section, as a raw handler gets it.
  * @param name The field name, in any case.
- * @returns The value of the first field line of that name, trimmed, read as UTF-8; `undefined` if it is absent or empty.
+ * @returns The value of the first such field line, trimmed, read as UTF-8; `undefined` if it is absent or empty.
  * @example header(headers, "Lambda-Runtime-Aws-Request-Id");
  */
 export function header(headers: Uint8Array, name: string): string | undefined {
@@ -405,7 +341,7 @@ export function header(headers: Uint8Array, name: string): string | undefined {
 
 // ── Web events: what http makes of them ─────────────────────────────────────────────────────────────────────────────
 
-/** In local mode the event may be a request line: `GET /path?query`. */
+/** Locally the event may be a request line: `GET /path?query`. */
 function unmarshalWebEvent(body: Uint8Array): unknown {
   if (runtimeApi) return unmarshal(body);
   const line = decode(body.subarray(0, 10_000)).trim();
@@ -415,27 +351,20 @@ function unmarshalWebEvent(body: Uint8Array): unknown {
     return { version: "2.0", rawPath, rawQueryString, headers: { host: "localhost" }, requestContext };
   }
   if (line === "" || line.startsWith("{")) return unmarshal(body);
-  const expected =
-    "'GET /path?query', with the method in capitals and without a body, or the whole event as a JSON object";
+  const expected = "'GET /path?query', with the method in capitals and no body, or the whole event as a JSON object";
   throw runtimeError("Runtime.UnmarshalError", `http expects ${expected}, and got ${stringify(line.slice(0, 200))}`);
 }
 
-/** A member that may be missing. One that is null counts as missing. */
-type Maybe<Value> = Value | null | undefined;
+type Maybe<Value> = Value | null | undefined; // a member that is null counts as missing
+type Values = Maybe<Record<string, Maybe<string | Maybe<string>[]>>>; // header fields or query parameters
 
-/** Header fields or query parameters: names with one value or several. */
-type Values = Maybe<Record<string, Maybe<string | Maybe<string>[]>>>;
-
-/** The members of all kinds of events, as far as they are read. */
+/** The members of all kinds of events that are read. */
 type WebEvent = Record<"body" | "httpMethod" | "method" | "path" | "rawPath" | "rawQueryString", Maybe<string>> &
   Record<"headers" | "multiValueHeaders" | "multiValueQueryStringParameters" | "queryStringParameters", Values> &
-  Record<"isBase64Encoded" | "methodArn" | "routeArn", unknown> & {
-    cookies: Maybe<string[]>;
-    requestContext: Maybe<RequestContext>;
-  };
-
-type RequestContext = Partial<Record<"connectionId" | "elb" | "serviceArn", unknown>> & {
-  domainName?: Maybe<string>;
+  Record<"isBase64Encoded" | "methodArn" | "routeArn", unknown> &
+  Record<"cookies", Maybe<string[]>> &
+  Record<"requestContext", Maybe<RequestContext>>;
+type RequestContext = Partial<Record<"connectionId" | "domainName" | "elb" | "serviceArn", unknown>> & {
   http?: Maybe<{ method?: Maybe<string> }>;
 };
 
@@ -444,17 +373,15 @@ interface WebRequest {
   method: Maybe<string>;
   path: Maybe<string>;
   query: string;
-  /** A field of a later source replaces that of an earlier one. */
-  fields: Values[];
+  fields: Values[]; // a field of a later source replaces that of an earlier one
   toReply(result: WebResult, statusText: string): object;
 }
 
-/** A reply as function URLs take it. The replies to other kinds are made of it. */
-type WebResult = Awaited<ReturnType<typeof toResult>>;
+type WebResult = Awaited<ReturnType<typeof toResult>>; // in the shape for function URLs
 
 function readWebEvent(event: WebEvent): WebRequest {
   const { methodArn, routeArn, httpMethod, requestContext }: WebEvent = Object(event);
-  const { connectionId, elb, http, serviceArn } = requestContext ?? {};
+  const { connectionId, elb, http, serviceArn }: RequestContext = requestContext ?? {};
   const remedy = "serve such events with run(json(handler))";
   if (methodArn ?? routeArn) throw new TypeError(`it is for a Lambda authorizer; ${remedy}`);
   if (connectionId) throw new TypeError(`it is for a WebSocket; ${remedy}`);
@@ -462,10 +389,9 @@ function readWebEvent(event: WebEvent): WebRequest {
   if (elb) return readBalancer(event);
   if (serviceArn) return readLattice(event);
   if (requestContext && httpMethod) return readVersion1(event);
-  const expected =
-    "a function URL, API Gateway (version 1.0 or 2.0), an Application Load Balancer, or VPC Lattice (version 2.0)";
+  const sources = "a function URL, API Gateway (version 1.0 or 2.0), an Application Load Balancer, or VPC Lattice";
   const received = isObject(event) ? `an object with ${Object.keys(event).join(", ") || "no members"}` : kindOf(event);
-  throw new TypeError(`http expects that of ${expected}, and got ${received}`);
+  throw new TypeError(`http expects that of ${sources} (version 2.0), and got ${received}`);
 }
 
 /** The event of a function URL, or of an HTTP API of API Gateway. */
@@ -479,7 +405,7 @@ function readVersion2({ rawPath, rawQueryString, headers, cookies, requestContex
   };
 }
 
-/** The event of a REST API of API Gateway, which decodes the query, or of an HTTP API with payload format 1.0. */
+/** The event of a REST API of API Gateway, or of an HTTP API with payload format 1.0. The query comes decoded. */
 function readVersion1(event: WebEvent, encode = percentEncode): WebRequest {
   return {
     method: event.httpMethod,
@@ -494,7 +420,7 @@ function readVersion1(event: WebEvent, encode = percentEncode): WebRequest {
   };
 }
 
-/** The event of a load balancer, which leaves the query as the client sent it. */
+/** The event of a load balancer. The query comes as the client sent it. */
 function readBalancer(event: WebEvent): WebRequest {
   const request = readVersion1(event, (text) => text);
   function toReply(result: WebResult, statusText: string): object {
@@ -502,10 +428,8 @@ function readBalancer(event: WebEvent): WebRequest {
     if (event.multiValueHeaders) return { ...request.toReply(result, statusText), statusDescription };
     const { headers, cookies, ...rest } = result;
     const [cookie, ...lost] = cookies;
-    if (lost.length > 0) {
-      const remedy = "the load balancer needs its multi-value headers enabled to take more than one";
-      log("WARN", undefined, `${lost.length} of the set-cookie fields are lost: ${remedy}`);
-    }
+    const remedy = "enable the load balancer's multi-value headers, since it takes only one field without them";
+    if (lost.length > 0) log("WARN", undefined, `${lost.length} of the set-cookie fields are lost: ${remedy}`);
     return { ...rest, statusDescription, headers: { ...headers, "set-cookie": cookie } };
   }
   return { ...request, toReply };
@@ -540,76 +464,53 @@ function toRequest(event: unknown): [Request, WebRequest] {
     const web = readWebEvent(event as WebEvent);
     return [createRequest(web, event as WebEvent), web];
   } catch (error) {
-    throw runtimeError(
-      "Runtime.UnmarshalError",
-      `the event is not a web request: ${describe(error).errorMessage}`,
-      error,
-    );
+    const message = `the event is not a web request: ${describe(error).errorMessage}`;
+    throw runtimeError("Runtime.UnmarshalError", message, error);
   }
 }
 
 function createRequest(web: WebRequest, { requestContext, body: content, isBase64Encoded }: WebEvent): Request {
-  const { method, path, query } = web;
+  const { method, path, query, fields } = web;
   if (typeof path !== "string") throw new TypeError(`its path is ${kindOf(path)}, not a string`);
   if (typeof (content ?? "") !== "string") throw new TypeError(`its body is ${kindOf(content)}, not a string`);
-
-  const headers = toHeaders(web.fields);
+  const headers = toHeaders(fields);
   const scheme = headers.get("x-forwarded-proto") === "http" ? "http" : "https";
+  // A client may send anything as a host. A name or an address counts, with or without a port.
+  const isHost = (name: unknown) =>
+    typeof name === "string" && /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d+)?$/i.test(name) && URL.canParse(`https://${name}`);
   const host = [headers.get("host"), requestContext?.domainName].find(isHost) ?? "localhost";
-  // An HTTP API and others decode the path. What would change the URL is encoded again. Escapes stay as they are.
+  // An HTTP API and others decode the path. Characters that would change the URL are encoded again. Escapes stay.
   const target = path.replaceAll(/[?#\\\0-\x20]|%(?![\da-f]{2})/gi, encodeURIComponent);
   const search = query && `?${query.replaceAll(/[#\0-\x20]/g, encodeURIComponent)}`;
-  const body = method === "GET" || method === "HEAD" ? undefined : content;
-  const request = new Request(`${scheme}://${host}${target.startsWith("/") ? "" : "/"}${target}${search}`, {
-    method: method as string,
-    headers,
-    body: (isBase64Encoded && body ? Uint8Array.fromBase64(body) : body) ?? null,
-  });
+  const url = `${scheme}://${host}${target.startsWith("/") ? "" : "/"}${target}${search}`;
+  const sent = method === "GET" || method === "HEAD" ? null : (content ?? null);
+  const body = isBase64Encoded && sent ? Uint8Array.fromBase64(sent) : sent;
+  const request = new Request(url, { method: method as string, headers, body });
   if (request.method === method) return request;
   throw new TypeError(`its method is ${stringify(method)}, which Bun does not know`); // Bun makes it GET
 }
 
-/** A client may send anything as a host. Only a name or an address, with or without a port, counts. */
-function isHost(name: Maybe<string>): boolean {
-  const isAuthority = /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d+)?$/i;
-  return typeof name === "string" && isAuthority.test(name) && URL.canParse(`https://${name}`);
-}
-
 function toHeaders(sources: Values[]): Headers {
   const headers = new Headers();
+  // In web headers a character is a byte. A value with other characters becomes the bytes of its UTF-8.
+  const toByteString = (value: string) => (/[^\0-\xff]/.test(value) ? Buffer.from(value).toString("latin1") : value);
   for (const source of sources) {
     const fields = Object.entries(source ?? {}).map(([name, values]) => [name, [values].flat()] as const);
     for (const [name, values] of fields) if (values.some((value) => typeof value === "string")) headers.delete(name);
-    for (const [name, values] of fields) {
+    for (const [name, values] of fields)
       for (const value of values) if (typeof value === "string") headers.append(name, toByteString(value));
-    }
   }
   return headers;
 }
 
-/** In web headers a character is a byte. A value with other characters becomes the bytes of its UTF-8. */
-function toByteString(value: string): string {
-  return /[^\0-\xff]/.test(value) ? Buffer.from(value).toString("latin1") : value;
-}
-
-function checkResponse(response: unknown): asserts response is Response {
-  if (!(response instanceof Response)) throw marshalError(`fetch has returned ${kindOf(response)}, not a Response`);
-  const { status, statusText } = response;
-  const what = "fetch has returned a Response";
-  if (status < 200 || status > 599)
-    throw marshalError(`${what} of status ${status}${status === 0 ? " (Response.error)" : ""}, not of 200 to 599`);
-  if (/[\0-\x08\x0a-\x1f\x7f]/.test(statusText))
-    throw marshalError(`${what} with control characters in its statusText: ${stringify(statusText)}`);
-}
-
 /**
- * Sends text as it is, and anything else in base64. Text is UTF-8 without a content coding and not of a binary type.
- * As much as possible is text, since a REST API does not decode the base64 of a type outside its `binaryMediaTypes`.
- * A body without a content type counts as text/plain: Bun sets none where a Response is made of a string.
+ * Sends text as it is, and anything else in base64. Text is UTF-8 without a content coding and not of a binary type. A
+ * REST API does not decode the base64 of types outside its `binaryMediaTypes`, so as much as possible is text. A body
+ * without a content type counts as text/plain: Bun sets none where a Response is made of a string.
  */
 async function toResult(response: Response, method: string) {
   const head = toHead(response);
-  const bytes = sendsBody(response, method) ? new Uint8Array(await response.arrayBuffer()) : undefined;
+  const bytes = hasBody(response, method) ? new Uint8Array(await response.arrayBuffer()) : undefined;
   if (!bytes?.length) return { ...head, body: "", isBase64Encoded: false };
   const { "content-type": type = "text/plain;charset=utf-8", "content-encoding": coding = "identity" } = head.headers;
   const binaryTypes =
@@ -622,58 +523,58 @@ async function toResult(response: Response, method: string) {
 }
 
 /**
- * Status, header fields and cookies. Only `set-cookie` has values that cannot be joined. Fields that are about one
- * connection are left out. @see https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+ * Status, cookies, and header fields other than those of one connection. The values of `set-cookie` cannot be joined.
+ * @throws {Error} `Runtime.MarshalError` if this is no `Response` that can be sent.
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
  */
-function toHead({ status, headers }: Response) {
+function toHead(response: Response) {
+  const what = "fetch has returned a Response";
+  if (!(response instanceof Response)) throw marshalError(`fetch has returned ${kindOf(response)}, not a Response`);
+  const { status, statusText, headers } = response;
+  if (status < 200 || status > 599)
+    throw marshalError(`${what} of status ${status}${status === 0 ? " (Response.error)" : ""}, not of 200 to 599`);
+  if (/[\0-\x08\x0a-\x1f\x7f]/.test(statusText))
+    throw marshalError(`${what} with control characters in its statusText: ${stringify(statusText)}`);
   const known = "set-cookie,connection,keep-alive,proxy-connection,te,transfer-encoding,upgrade";
   const omitted = `${known},${headers.get("connection") ?? ""}`.toLowerCase().split(/[\s,]+/);
   const fields = [...headers].filter(([name]) => !omitted.includes(name));
   return { statusCode: status, headers: Object.fromEntries(fields), cookies: headers.getSetCookie() };
 }
 
-/** Whether the reply has a body. Cancels a body that is not sent. */
-function sendsBody(response: Response, method: string): boolean {
-  if (method === "HEAD" || response.status === 204 || response.status === 304) {
-    const invocation = current();
-    const cancel = async () => response.body?.cancel();
-    cancel().catch((error) => logError(invocation, error));
-    return false;
+/** Whether the reply has a body. Cancels one that is not sent. */
+function hasBody(response: Response, method: string): boolean {
+  if (method !== "HEAD" && response.status !== 204 && response.status !== 304) {
+    if (!response.bodyUsed) return true;
+    throw new TypeError("the body of the Response that fetch returned was already used; return a clone made before");
   }
-  if (response.bodyUsed)
-    throw new TypeError(
-      "the body of the Response that fetch has returned was already used; return a clone made before",
-    );
-  return true;
+  const invocation = current();
+  const cancel = async () => response.body?.cancel();
+  cancel().catch((error) => logError(invocation, error));
+  return false;
 }
 
-/** A prelude with status and header fields, eight NUL bytes, and the body. */
 function streamResponse(response: Response, method: string): Streamed {
   const head = toHead(response);
-  const body = sendsBody(response, method) ? response.body : null;
+  const body = hasBody(response, method) ? response.body : null;
   if (body) head.headers["content-type"] ??= "application/octet-stream";
   async function* chunks(): AsyncGenerator<Bytes> {
-    yield `${stringify(head)}${"\0".repeat(8)}`;
+    yield toPrelude(head);
     if (body) yield* body;
   }
-  return { contentType: "application/vnd.awslambda.http-integration-response", body: chunks() };
+  return { contentType: preludeType, body: chunks() };
 }
 
 // ── The context of an invocation ────────────────────────────────────────────────────────────────────────────────────
 
-/** How long before the deadline {@link Context.signal} fires, in ms. */
-const signalMargin = 100;
+const longestTimer = 2 ** 31 - 1; // in ms
 
-/** The longest time that a timer can be set to, in ms. */
-const longestTimer = 2 ** 31 - 1;
-
-/** Makes a context that reads each member when it is asked for it. The accessors are its own, so that a copy has them all. */
-function createContext(headers: Uint8Array): Context {
+/** Makes a context that reads a member only when asked. The accessors are its own, so a copy has them all. */
+function createContext(headers: Uint8Array): Context & { __proto__: object } {
   const received = Date.now();
   const invocation = current();
   const refuse = () => refuseCallback(invocation);
   let abort: AbortController | undefined;
-  const context: Context & { __proto__: object } = {
+  return {
     __proto__: (contextPrototype ??= { [inspectMethod]: copyOfThis }),
     functionName: env.AWS_LAMBDA_FUNCTION_NAME ?? "",
     functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION ?? "",
@@ -702,7 +603,7 @@ function createContext(headers: Uint8Array): Context {
       if (abort) return abort.signal;
       const { signal } = (abort = new AbortController());
       const deadline = deadlineOf(headers);
-      const due = deadline - Date.now() - signalMargin;
+      const due = deadline - Date.now() - 100;
       if (invocation?.state === "over" || deadline <= received || due > longestTimer) return signal;
       const fire = () => abort?.abort(new DOMException("the deadline of the invocation is near", "TimeoutError"));
       if (due <= 0) fire();
@@ -716,33 +617,30 @@ function createContext(headers: Uint8Array): Context {
     fail: refuse,
     succeed: refuse,
   };
-  return context;
 }
 
-/** Prints a context with values, where its accessors would be printed. */
-let contextPrototype: object | undefined;
+let contextPrototype: object | undefined; // has a context printed with its values, and not with its accessors
 
 function copyOfThis(this: object): object {
   return { ...this };
 }
 
-/** In ms since the epoch; what is not a number is no deadline. */
+/** In ms since the epoch. A value that is not a number is no deadline. */
 function deadlineOf(headers: Uint8Array): number {
-  const deadline = Number(header(headers, "Lambda-Runtime-Deadline-Ms") ?? Infinity);
+  const deadline = Number(header(headers, "Lambda-Runtime-Deadline-Ms"));
   return Number.isNaN(deadline) ? Infinity : deadline;
 }
 
 function jsonHeader<Value>(headers: Uint8Array, name: string): Value | undefined {
   const text = header(headers, name);
-  if (text === undefined) return undefined;
   try {
-    return parse(text) as Value;
+    return text === undefined ? undefined : parse(text);
   } catch (cause) {
     throw new Error(`the header ${name} of the event is not JSON: ${stringify(text)}`, { cause });
   }
 }
 
-/** After the answer the error is logged: if it were thrown, the next invocation would fail with it. */
+/** After the answer the error is only logged. Thrown, it would fail the next invocation. */
 function refuseCallback(invocation: Invocation | undefined): void {
   const error = new Error("this runtime has no callbacks: return the result (or a promise of it), or throw the error");
   if (!invocation || invocation.state === "running") throw error;
@@ -750,58 +648,51 @@ function refuseCallback(invocation: Invocation | undefined): void {
 }
 
 function callbackError(): Error {
-  const what =
-    "the handler has three parameters and returned undefined: it waits for a callback, and this runtime has none";
+  const what = "the handler has three parameters and returned undefined: it waits for a callback";
   const remedy = "return the result or a promise of it, or wrap the handler: json(promisify(handler)), from node:util";
-  return runtimeError("Runtime.CallbackHandlerDeprecated", `${what}; ${remedy}`);
+  return runtimeError("Runtime.CallbackHandlerDeprecated", `${what}, and this runtime has none; ${remedy}`);
 }
 
 // ── awslambda: the global of the official Node.js runtime, and its variable ─────────────────────────────────────────
 
-defineGlobal("awslambda", () => ({ streamifyResponse, HttpResponseStream, InvokeStore: createInvokeStore() }));
+defineGlobal("awslambda", () => ({
+  streamifyResponse: (handler: object) => Object.assign(handler, { [streamingMark]: "response" }),
+  HttpResponseStream: { from: withPrelude },
+  InvokeStore: createInvokeStore(),
+}));
 
-// Packages take its absence for "not in Lambda", and a function's configuration cannot have it.
+// Without it packages assume that they are not in Lambda. A function's configuration cannot set it.
 if (env.AWS_LAMBDA_RUNTIME_API) env.AWS_EXECUTION_ENV ??= "AWS_Lambda_provided.al2023";
 
 /** Defines a global that costs nothing until it is first read. */
 function defineGlobal(name: string, create: () => unknown): void {
-  const set = (value: unknown) =>
-    void Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
-  const get = () => {
-    const value = create();
-    set(value);
-    return value;
-  };
+  const set = (value: unknown) => void Object.defineProperty(globalThis, name, { value, writable: true });
+  const get = () => (Object(globalThis)[name] = create());
   Object.defineProperty(globalThis, name, { get, set, configurable: true });
 }
 
-/** What a handler made by `awslambda.streamifyResponse` writes its reply to. */
-type ResponseStream = import("node:stream").Writable & {
-  setContentType(contentType: string): void;
-  /** What is sent before the first chunk. */
-  prelude?: string;
-};
+/** The stream of a handler made by `awslambda.streamifyResponse`. The prelude is sent before its first chunk. */
+type ResponseStream = import("node:stream").Writable & { setContentType(type: string): void; prelude?: string };
 
-/** How the official runtime marks such a handler. Packages that wrap handlers know it, too. */
+/** The official runtime marks such a handler with it. Packages that wrap handlers know it, too. */
 const streamingMark = Symbol.for("aws.lambda.runtime.handler.streaming");
 
-function streamifyResponse(handler: object): object {
-  return Object.assign(handler, { [streamingMark]: "response" });
+function withPrelude(stream: ResponseStream, metadata: object = {}): ResponseStream {
+  stream.setContentType(preludeType);
+  return Object.assign(stream, { prelude: toPrelude(metadata) });
 }
 
-const HttpResponseStream = {
-  from(stream: ResponseStream, metadata: object = {}): ResponseStream {
-    stream.setContentType("application/vnd.awslambda.http-integration-response");
-    stream.prelude = `${stringify(metadata)}${"\0".repeat(8)}`;
-    return stream;
-  },
-};
+const preludeType = "application/vnd.awslambda.http-integration-response";
 
-/** Calls a handler that writes to a stream. The reply begins with its first chunk: an earlier failure is an ordinary error. */
+/** Status and header fields, as they are sent before the body. */
+function toPrelude(metadata: object): string {
+  return `${stringify(metadata)}${"\0".repeat(8)}`;
+}
+
+/** Calls a handler that writes to a stream. Its first chunk begins the reply. An earlier failure is an ordinary error. */
 async function callStreaming(handler: Function, event: unknown, context: Context): Promise<Streamed> {
   const { PassThrough } = getBuiltinModule("node:stream");
   const stream = new PassThrough();
-  const { write } = stream;
   let contentType: string | undefined;
   let hasBegun = false;
   const response: ResponseStream = Object.assign(stream, {
@@ -810,8 +701,8 @@ async function callStreaming(handler: Function, event: unknown, context: Context
       contentType = type;
     },
     write(chunk: unknown, encoding?: BufferEncoding, done?: () => void) {
-      const isContent = typeof chunk === "string" || ArrayBuffer.isView(chunk);
-      return write.call(stream, isContent ? chunk : stringify(chunk), encoding as BufferEncoding, done);
+      const bytes = typeof chunk === "string" || ArrayBuffer.isView(chunk) ? chunk : stringify(chunk);
+      return PassThrough.prototype.write.call(stream, bytes, encoding as BufferEncoding, done);
     },
   });
   const handled = (async () => handler(event, response, context))();
@@ -832,26 +723,25 @@ async function callStreaming(handler: Function, event: unknown, context: Context
   return { ...(contentType && { contentType }), body: body() };
 }
 
-/** The store that `@aws/lambda-invoke-store` looks for. It keeps values for each invocation. */
+/** The store of `@aws/lambda-invoke-store`: values for each invocation. */
 function createInvokeStore() {
-  type Values = Record<string | symbol, unknown>;
-  const stored = new WeakMap<Invocation, Values>();
-  let outside: Values | undefined; // what was set while no invocation was in flight
-  let nested: import("node:async_hooks").AsyncLocalStorage<Values> | undefined;
+  type Stored = Record<string | symbol, unknown>;
+  const stored = new WeakMap<Invocation, Stored>();
+  let outside: Stored | undefined; // set while no invocation was in flight
+  let nested: import("node:async_hooks").AsyncLocalStorage<Stored> | undefined;
   const keyOf = (name: string) => Symbol.for(`_AWS_LAMBDA_${name}`);
   const get = (key: string | symbol) => getContext()?.[key];
 
-  function getContext(): Values | undefined {
+  function getContext(): Stored | undefined {
     const invocation = current();
     const values = nested?.getStore() ?? (invocation ? stored.get(invocation) : outside);
     if (values || !invocation) return values;
-    const created: Values = {
+    stored.set(invocation, {
       [keyOf("REQUEST_ID")]: invocation.id,
       [keyOf("X_RAY_TRACE_ID")]: fieldValue(invocation.fields, "Lambda-Runtime-Trace-Id"),
       [keyOf("TENANT_ID")]: fieldValue(invocation.fields, "Lambda-Runtime-Aws-Tenant-Id"),
-    };
-    stored.set(invocation, created);
-    return created;
+    });
+    return stored.get(invocation);
   }
 
   return {
@@ -863,10 +753,8 @@ function createInvokeStore() {
       if (isProtected) throw new Error(`InvokeStore.set: ${String(key)} cannot be set`);
       (getContext() ?? (outside ??= {}))[key] = value;
     },
-    run(values: Values, callback: () => unknown) {
-      nested ??= new (getBuiltinModule("node:async_hooks").AsyncLocalStorage)();
-      return nested.run(values, callback);
-    },
+    run: (values: Stored, callback: () => unknown) =>
+      (nested ??= new (getBuiltinModule("node:async_hooks").AsyncLocalStorage)()).run(values, callback),
     getRequestId: () => get(keyOf("REQUEST_ID")) ?? "-",
     getXRayTraceId: () => get(keyOf("X_RAY_TRACE_ID")),
     getTenantId: () => get(keyOf("TENANT_ID")),

@@ -61,8 +61,7 @@ for (const line of [
 ]) {
   test(`${line} is not taken for an event by http, which names the form that is`, async () => {
     const { status, stderr } = await runLocally("web", [line]);
-    const expected =
-      "'GET /path?query', with the method in capitals and without a body, or the whole event as a JSON object";
+    const expected = "'GET /path?query', with the method in capitals and no body, or the whole event as a JSON object";
     assert.equal(JSON.parse(stderr).errorMessage, `http expects ${expected}, and got ${JSON.stringify(line)}`);
     assert.equal(status, 1);
   });

@@ -638,7 +638,7 @@ test("a clone of a request has its method", async () => {
 for (const mode of ["buffered", "streaming"]) {
   test(`what fetch returns that cannot be sent is an error of the invocation, never a reply (${mode})`, async () => {
     await using sandbox = await Sandbox.start("web-answers", { _HANDLER: mode });
-    const used = "the body of the Response that fetch has returned was already used; return a clone made before";
+    const used = "the body of the Response that fetch returned was already used; return a clone made before";
     for (const [path, errorType, errorMessage] of [
       ["/nothing", "Runtime.MarshalError", "fetch has returned undefined, not a Response"],
       ["/text", "Runtime.MarshalError", "fetch has returned string, not a Response"],
@@ -688,7 +688,7 @@ for (const line of ["POST /path body", "get /path", "GET path", "/path"]) {
     assert.deepEqual([status, stdout], [1, ""]);
     assert.match(
       stderr,
-      /http expects 'GET \/path\?query', with the method in capitals and without a body, or the whole event as a JSON object, and got /,
+      /http expects 'GET \/path\?query', with the method in capitals and no body, or the whole event as a JSON object, and got /,
     );
   });
 }
