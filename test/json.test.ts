@@ -146,3 +146,14 @@ test("the signal fires 100 ms before the deadline", async () => {
   assert.equal(name, "TimeoutError");
   assert.ok(remaining <= 100, String(remaining));
 });
+
+test("a handler that is made in an event is collected after it", async () => {
+  await using sandbox = await Sandbox.start("nested");
+  const heapSizes: number[] = [];
+  for (let id = 1; id <= 60; id++) {
+    const reply = await sandbox.invoke({ id: String(id), body: "1" });
+    heapSizes.push(JSON.parse(reply.body.toString())[2]);
+  }
+  const growth = heapSizes.at(-1)! - heapSizes[19]!;
+  assert.ok(growth < 1_000_000, `the heap has grown by ${growth} bytes in 40 events, each of which makes 80,000`);
+});

@@ -30,19 +30,22 @@ function build(name: string, args: string[]): { status: number | null; stderr: s
   return result;
 }
 
-before(() => {
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(
-    join(folder, "usual.ts"),
-    `import { json, run } from ${JSON.stringify(join(root, "runtime.ts"))};
+before(
+  () => {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(
+      join(folder, "usual.ts"),
+      `import { json, run } from ${JSON.stringify(join(root, "runtime.ts"))};
      run(json(async (event) => { console.log(await Promise.resolve("logged")); return event; }));`,
-  );
-  for (const handler of ["json-echo", "usual"]) {
-    const file = handler === "usual" ? join(folder, "usual.ts") : join(root, "test/handlers/json-echo.ts");
-    build(handler, [file]);
-    build(`${handler}-without`, ["--no-prefetch", file]);
-  }
-});
+    );
+    for (const handler of ["json-echo", "usual"]) {
+      const file = handler === "usual" ? join(folder, "usual.ts") : join(root, "test/handlers/json-echo.ts");
+      build(handler, [file]);
+      build(`${handler}-without`, ["--no-prefetch", file]);
+    }
+  },
+  { timeout: 300_000 },
+);
 
 const executable = (name: string, arch: Architecture) => join(folder, name, arch, "bootstrap");
 

@@ -37,7 +37,7 @@ interface Training {
 
 /** What each table is made of. Pages that are in a table are not in those that follow it. */
 const tables: Record<string, Training[]> = {
-  always: [{ handler: "raw" }, { handler: "json" }],
+  always: [{ source: "test/handlers/echo.ts" }, { source: "test/handlers/json-echo.ts" }],
   usual: [
     { handler: "wait" },
     { handler: "web", event: get! },
@@ -172,7 +172,7 @@ function inMemory(executable: Buffer, touched: number[]): number[] {
 }
 
 /** Pages that lie at most so many apart are asked for as one run: a call takes longer than to read a few pages more. */
-const gap = 5;
+const gap = 3;
 
 /** @param starts the first page of each segment: no run goes over from one to the next. @see rangesOf in build.sh */
 function encode(pages: number[], starts: number[]): string {

@@ -3,8 +3,6 @@ import { s3 } from "bun";
 import { http, json, run } from "../../runtime.ts";
 
 run({
-  raw: (_headers, body) => body,
-  json: json((event) => event),
   wait: json(async (event: object, { awsRequestId }) => {
     await Bun.sleep(1);
     return { ...event, awsRequestId, id: crypto.randomUUID(), time: new Date().toISOString() };
