@@ -583,7 +583,7 @@ const longestTimer = 2 ** 31 - 1; // in ms
 /** Makes a context that reads a member only when asked. The accessors are its own, so a copy has them all. */
 function createContext(headers: Uint8Array): Context & { __proto__: object } {
   const received = Date.now();
-  const invocation = current();
+  const invocation = storage ? storage.getStore() : inFlight.values().next().value; // as current()
   const refuse = () => refuseCallback(invocation);
   let abort: AbortController | undefined;
   return {
@@ -830,37 +830,31 @@ const replyLimit = 6 * 1024 * 1024 + 100;
 const postTimeout = 30_000;
 
 /** An event, from when it is received until the service has its answer. */
-type Invocation = ReturnType<typeof createInvocation>;
-
-function createInvocation(
-  id: string,
+interface Invocation extends NewInvocation {
+  id: string;
   /** The header section, as the runtime reads it. */
-  fields: FieldLines,
+  fields: FieldLines;
   /** The same. From when the handler is called, the memory is the handler's. */
-  headers: Uint8Array,
+  headers: Uint8Array;
   /** Sends the outcome. Only `answer` calls it, once. */
-  deliver: (outcome: Outcome) => void,
+  deliver(outcome: Outcome): void;
   /** Stops the connection from keeping the process alive while the handler works: {@link ranEmpty}. */
-  unref?: () => void,
-) {
-  return {
-    id,
-    fields,
-    headers,
-    deliver,
-    unref,
-    /** `answered` when its outcome is known, `over` when the service has taken the answer, or never will. */
-    state: "running" as "running" | "answered" | "over",
-    /** What waits for the handler. Only the handler keeps it from being collected. */
-    settling: undefined as WeakRef<Promise<void>> | undefined,
-    /** How many chunks the handler had made when the event loop last ran empty. */
-    doubtedAt: undefined as number | undefined,
-    /** The reply, if it is a stream. */
-    stream: undefined as OpenStream | undefined,
-    /** The timer of {@link Context.signal}, which holds the event loop until the invocation is over. */
-    timer: undefined as Timer | undefined,
-  };
+  unref?: () => void;
 }
+
+type NewInvocation = typeof newInvocation;
+const newInvocation = {
+  /** `answered` when its outcome is known, `over` when the service has taken the answer, or never will. */
+  state: "running" as "running" | "answered" | "over",
+  /** What waits for the handler. Only the handler keeps it from being collected. */
+  settling: undefined as WeakRef<Promise<void>> | undefined,
+  /** How many chunks the handler had made when the event loop last ran empty. */
+  doubtedAt: undefined as number | undefined,
+  /** The reply, if it is a stream. */
+  stream: undefined as OpenStream | undefined,
+  /** The timer of {@link Context.signal}, which holds the event loop until the invocation is over. */
+  timer: undefined as Timer | undefined,
+};
 
 /** What became of an invocation. */
 type Outcome =
@@ -969,7 +963,7 @@ function serveEvents(
     const { buffer, byteOffset, length } = bytes; // a handler gets no Buffer: the slice of one is no copy
     const headers = new Uint8Array(buffer, byteOffset + start, end - start);
     const body = next.body ?? new Uint8Array(buffer, byteOffset + end + 2, length - end - 2);
-    invocation = createInvocation(id, { text, isAscii }, headers, deliver, client.unref);
+    invocation = { ...newInvocation, id, fields: { text, isAscii }, headers, deliver, unref: client.unref };
     if (storage) return storage.run(invocation, invoke, handler, invocation, body);
     const traceId = fieldValue(next, "Lambda-Runtime-Trace-Id"); // for the environment, which has one value
     if (traceId !== undefined) env._X_AMZN_TRACE_ID = traceId;
@@ -1527,7 +1521,7 @@ async function serveLocally(handler: RawHandler): Promise<void> {
   if (stage !== "initializing") return; // they failed, under bun --watch
   stage = "serving";
   const deliver = (outcome: Outcome) => void print(outcome);
-  invoke(handler, createInvocation(id, fieldLines(headers), headers, deliver), body);
+  invoke(handler, { ...newInvocation, id, fields: fieldLines(headers), headers, deliver }, body);
 }
 
 /** Prints a reply, a stream as it comes, and ends the process. What was thrown is in the log. */
