@@ -1888,7 +1888,7 @@ function format(values: unknown[]): string {
   return [text, ...rest.map(display)].join(" ");
 }
 
-const inspectMethod = Symbol.for("nodejs.util.inspect.custom"); // what an object is printed with, if it has it
+const inspectMethod = Symbol.for("nodejs.util.inspect.custom"); // the method that prints an object, if it has one
 
 /** A value as Bun prints it, but for errors, which Bun prints with lines of their source around them. */
 function display(value: unknown): string {
