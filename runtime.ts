@@ -26,10 +26,9 @@ const version = "0.3.0";
 
 if (typeof Bun === "undefined") throw new Error("bunstrap needs Bun: run this with bun (Vitest as bun --bun vitest)");
 
-/** Bun's own `exit` and `printError`: programs wrap `process.exit` and replace the console. */
+/** `exit` is Bun's own: programs wrap it. */
 const { parse, stringify } = JSON;
 const { getBuiltinModule } = process;
-const { error: printError } = console;
 const exit: (status: number) => never = process.exit;
 const env = process.env as NodeJS.ProcessEnv & { [Name in Variable]?: string };
 
@@ -1313,9 +1312,6 @@ function whenAnswered(): void {
   else allAnswered?.();
 }
 
-/** Called in stage `stopping` when nothing is in flight any more. */
-let allAnswered: (() => void) | undefined;
-
 /** The error of an invocation that ends with the process. It does not say why: the reason may be another tenant's. */
 function bystander(): Error {
   return runtimeError("Runtime.ExitError", "the process ends before this invocation was answered; the log says why");
@@ -1335,37 +1331,28 @@ function giveUp(invocation: Invocation, error: unknown): void {
 
 async function postInitError(authority: string, error: unknown): Promise<void> {
   try {
-    const response = await sendAsync(
-      createHttpClient(authority),
-      errorRequest(`${runtimePath}/init/error`, userAgent, error),
-    );
-    if (response.status !== 202) throw new Error(`POST /init/error was answered ${summary(response)}`);
+    await sendAsync(createHttpClient(authority), errorRequest(`${runtimePath}/init/error`, userAgent, error), 202);
   } catch (failure) {
     logError(undefined, failure);
   }
   end(1);
 }
 
-/** Sends a request that is not part of every event. */
-function sendAsync(client: HttpClient, request: HttpRequest): Promise<HttpResponse> {
-  return new Promise((resolve, reject) => {
-    client.request(request, (result) => (result instanceof Error ? reject(result) : resolve(result)));
-  });
+/** Sends a request that is not part of every event. @throws {Error} if the response has another status. */
+async function sendAsync(client: HttpClient, request: HttpRequest, status: number): Promise<HttpResponse> {
+  const result = await new Promise<HttpResponse | Error>((resolve) => client.request(request, resolve));
+  if (result instanceof Error) throw result;
+  if (result.status === status) return result;
+  throw new Error(`${request.method} ${request.target.replace(runtimePath, "")} was answered ${summary(result)}`);
 }
 
-/** How long an empty event loop is tolerated, in ms: some clients do not hold it while they wait for an answer. */
-const patience = 100;
-
-/** How long before its deadline a handler that was not woken fails, in ms. */
-const lastMoment = 50;
-
-/** Whether the warning was logged. Once is enough: the handler uses such a client. */
-let isWaitLogged = false;
+const patience = 100; // how long an empty event loop is tolerated, in ms: some clients do not hold it while they wait
+const lastMoment = 50; // how long before its deadline a handler that was not woken fails, in ms
+let isWaitLogged = false; // once is enough: the handler uses such a client
 
 /**
- * The event loop is empty: no handler was set, or nothing that is referenced can wake it. Whether anything else can,
- * the garbage collector knows: what could wake the handler holds the promise of `settle`. If that is collected, the
- * handler never settles.
+ * The event loop is empty: nothing that is referenced can wake the handler. Whatever else can wake it holds the promise
+ * of `settle`. If the garbage collector frees that, the handler never settles.
  */
 function ranEmpty(): void {
   if (!running) setTimeout(escaped, 0, new Error("the program has come to its end without calling run"));
@@ -1384,13 +1371,16 @@ function madeBy({ state, stream }: Invocation): number | undefined {
   return state === "running" || stream?.isOpen ? (stream?.made ?? 0) : undefined;
 }
 
+/** The time that a handler has, in ms: without end if it has no deadline, or if the clocks differ. */
 function timeLeft({ fields }: Invocation): number {
   const left = Number(fieldValue(fields, "Lambda-Runtime-Deadline-Ms")) - Date.now() - lastMoment;
-  return left > -lastMoment && left < longestTimer ? left : longestTimer; // without a deadline, or if the clocks differ
+  return left > -lastMoment && left < longestTimer ? Math.max(left, 0) : longestTimer;
 }
 
 /** Fails an invocation whose handler does not settle: at once where it never can, else right before its deadline. */
 function examine(invocation: Invocation, made: number, attempts: number): void {
+  const neverSettled = (why: string) =>
+    giveUp(invocation, runtimeError("Runtime.NeverSettled", `the handler can never settle: ${why}`));
   if (madeBy(invocation) !== made) return;
   if (attempts > 0) Bun.gc(true);
   if (!invocation.settling?.deref()) return neverSettled("it waits, and nothing is left that could wake it");
@@ -1398,66 +1388,51 @@ function examine(invocation: Invocation, made: number, attempts: number): void {
   const what = "the handler waits for something that does not hold the event loop";
   if (!isWaitLogged) log("WARN", invocation, `${what}; if it is not woken, it will fail right before its deadline`);
   isWaitLogged = true;
-  setTimeout(
-    () => {
-      if (madeBy(invocation) === made) neverSettled(`${what}, and its deadline has come`);
-    },
-    Math.max(timeLeft(invocation), 0),
-  );
-
-  function neverSettled(why: string): void {
-    giveUp(invocation, runtimeError("Runtime.NeverSettled", `the handler can never settle: ${why}`));
-  }
+  setTimeout(() => {
+    if (madeBy(invocation) === made) neverSettled(`${what}, and its deadline has come`);
+  }, timeLeft(invocation));
 }
 
 /** Makes it a failure, and logs it, if the handler ends the process. */
 function refuseExit(status: number): void {
-  if (stage === "failing") process.exitCode = status || 1; // the error was logged
-  if (stage !== "initializing" && stage !== "serving") return;
+  if (stage === "stopping" || stage === "ended") return;
+  process.exitCode = status || 1;
+  if (stage === "failing") return; // the error was logged
   const idle = stage === "initializing" ? "while modules loaded" : "between two invocations";
   const when = inFlight.size > 0 ? "in the middle of an invocation" : idle;
-  process.exitCode = status || 1;
-  const error = runtimeError("Runtime.ExitError", `process.exit was called ${when}, with status ${status}`);
-  logError(attempt(current, undefined), error);
+  logError(current(), runtimeError("Runtime.ExitError", `process.exit was called ${when}, with status ${status}`));
 }
 
-/** How long the process may go on after SIGTERM, in ms. The service gives about 50 ms more. */
-const shutdownBudget = 250;
-
-/** How much of that the invocations in flight have. */
-const answerBudget = 150;
+const shutdownBudget = 250; // how long the process goes on after SIGTERM, in ms: the service gives about 50 ms more
+const answerBudget = 150; // how much of that the invocations in flight have
+const extensionPath = "/2020-01-01/extension";
+let allAnswered: (() => void) | undefined; // called in stage `stopping` when nothing is in flight any more
 
 /** Registers an internal extension: only functions with one are sent SIGTERM. A failure is only logged. */
 async function registerForShutdown(authority: string, onShutdown: () => void | Promise<void>): Promise<void> {
   process.on("SIGTERM", () => void shutDown(onShutdown));
   const client = createHttpClient(authority);
-  async function ask(request: HttpRequest): Promise<HttpResponse> {
-    const response = await sendAsync(client, request);
-    if (response.status === 200) return response;
-    throw new Error(`${request.method} ${request.target} was answered ${summary(response)}`);
-  }
+  const report = (what: string, error: unknown) =>
+    log("ERROR", undefined, `onShutdown ${what}: ${describe(error).errorMessage}`);
+  const registration: HttpRequest = {
+    method: "POST",
+    target: `${extensionPath}/register`,
+    fields: `${userAgent}Lambda-Extension-Name: bunstrap\r\nContent-Type: application/json\r\n`,
+    body: '{"events":[]}',
+    timeout: 1_000,
+  };
   try {
-    const response = await ask({
-      method: "POST",
-      target: `${extensionPath}/register`,
-      fields: `${userAgent}Lambda-Extension-Name: bunstrap\r\nContent-Type: application/json\r\n`,
-      body: '{"events":[]}',
-      timeout: 1_000,
-    });
+    const response = await sendAsync(client, registration, 200);
     const identifier = fieldValue(response, "Lambda-Extension-Identifier");
     if (identifier === undefined) throw new Error(`no identifier came: ${summary(response)}`);
     const fields = `${userAgent}Lambda-Extension-Identifier: ${identifier}\r\n`;
     // No event comes. That the request is open tells the service that the extension is ready.
-    ask({ method: "GET", target: `${extensionPath}/event/next`, fields, background: true }).catch((error) =>
-      log("ERROR", undefined, `onShutdown may not be called: ${describe(error).errorMessage}`),
-    );
+    const ready: HttpRequest = { method: "GET", target: `${extensionPath}/event/next`, fields, background: true };
+    sendAsync(client, ready, 200).catch((error) => report("may not be called", error));
   } catch (error) {
-    const reason = `the extension was not registered: ${describe(error).errorMessage}`;
-    log("ERROR", undefined, `onShutdown will not be called, since ${reason}`);
+    report("will not be called, since the extension was not registered", error);
   }
 }
-
-const extensionPath = "/2020-01-01/extension";
 
 /** Waits for what is in flight, then calls `onShutdown`, both within the budget. */
 async function shutDown(onShutdown: () => void | Promise<void>): Promise<void> {
@@ -1506,17 +1481,18 @@ async function serveLocally(handler: RawHandler): Promise<void> {
     writeLine("usage: the event is the first argument, or standard input; in Lambda AWS_LAMBDA_RUNTIME_API is set");
     return end(2);
   }
-  if (event.length === 0 && typeof event !== "string")
-    writeLine("standard input is empty, and so is the event: to json it is null");
-  if (typeof event === "string" && isFile(event))
+  const isText = typeof event === "string";
+  const body = isText ? encode(event) : event;
+  if (!isText && body.length === 0) writeLine("standard input is empty, and so is the event: to json it is null");
+  if (isText && !attempt(() => [parse(event)], undefined) && getBuiltinModule("node:fs").existsSync(event))
     writeLine(`the event is the text ${event}, and not what is in the file: for that, use <${event}`);
   const id = crypto.randomUUID();
+  const deadline = Date.now() + 15 * 60 * 1000; // the latest that Lambda gives
   const headers = encode(
     `Lambda-Runtime-Aws-Request-Id: ${id}\r\n` +
-      `Lambda-Runtime-Deadline-Ms: ${Date.now() + localTimeout}\r\n` +
+      `Lambda-Runtime-Deadline-Ms: ${deadline}\r\n` +
       `Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:local:000000000000:function:local\r\n`,
   );
-  const body = typeof event === "string" ? encode(event) : event;
   await Bun.sleep(0); // as in Lambda, all modules are loaded before an event is served
   if (stage !== "initializing") return; // they failed, under bun --watch
   stage = "serving";
@@ -1542,9 +1518,6 @@ async function print(outcome: Outcome): Promise<void> {
   }
 }
 
-/** The time until the deadline of a local invocation, in ms: the longest that Lambda gives. */
-const localTimeout = 15 * 60 * 1000;
-
 /** Diverts standard output to standard error. @returns the descriptor that still is standard output. */
 function divertStandardOutput(): number {
   try {
@@ -1559,11 +1532,6 @@ function divertStandardOutput(): number {
     console.log = console.info = console.debug = console.error; // at least what is logged
     return 1;
   }
-}
-
-/** Whether a text that is no JSON is the name of a file. */
-function isFile(text: string): boolean {
-  return !attempt(() => [parse(text)], undefined) && getBuiltinModule("node:fs").existsSync(text);
 }
 
 function isTerminal(descriptor: number): boolean {
@@ -1600,18 +1568,13 @@ function errorRequest(target: string, fields: string, error: unknown): HttpReque
 }
 
 /** The error type in the only form that the service keeps, and no longer than a name is. */
-function serviceErrorType(errorType: string): string {
-  if (/^(Runtime|Function)\.[A-Z][a-zA-Z]{1,200}$/.test(errorType)) return errorType;
-  return /^[A-Z][a-zA-Z]{1,200}$/.test(errorType) ? `Function.${errorType}` : "Function.Error";
+function serviceErrorType(type: string): string {
+  const [, source = "Function.", name = "Error"] = /^(Runtime\.|Function\.)?([A-Z][a-zA-Z]{1,200})$/.exec(type) ?? [];
+  return source + name;
 }
 
-/** The longest X-Ray error cause, in bytes. */
-const causeLimit = 64 * 1024;
-
 /**
- * What AWS X-Ray shows of an error, as JSON in printable ASCII; of one that is too large the outer stack frames are
- * left out, and the end of its message.
- *
+ * What AWS X-Ray shows of an error, as JSON in printable ASCII. Of a large error it has the beginning.
  * @see https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html#api-segmentdocuments-errors
  */
 function xRayCause(report: ErrorReport): string {
@@ -1621,7 +1584,7 @@ function xRayCause(report: ErrorReport): string {
   const working_directory = attempt(() => process.cwd(), "").slice(0, 1_000);
   const cause = stringify({ working_directory, exceptions: [exception], paths });
   const ascii = cause.replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
-  if (ascii.length <= causeLimit) return ascii;
+  if (ascii.length <= 64 * 1024) return ascii; // the most that the service takes
   return xRayCause({ ...report, stackTrace: report.stackTrace.slice(0, stack.length / 2) });
 }
 
@@ -1632,15 +1595,16 @@ function causeFrame(frame: string): { path: string; line: number; label: string 
 
 /** Describes anything that can be thrown: an error, any other value, an object that throws when it is looked at. */
 function describe(thrown: unknown): ErrorReport {
-  if (!attempt(() => isErrorLike(thrown), false)) {
+  if (!isErrorLike(thrown)) {
     const text = () => (typeof thrown === "object" ? (stringify(thrown) ?? "an object") : String(thrown));
     return { errorMessage: attempt(text, unreadable), errorType: kindOf(thrown), stackTrace: [] };
   }
-  const error = thrown as Error;
+  const isInherited = () => thrown.name === "Error" && !Object.hasOwn(thrown, "name"); // so the class names it
+  const name = () => (isInherited() ? thrown.constructor.name : thrown.name);
   return {
-    errorMessage: attempt(() => String(error.message), unreadable),
-    errorType: attempt(() => errorTypeOf(error), "Error"),
-    stackTrace: attempt(() => stackFrames(error), []),
+    errorMessage: attempt(() => String(thrown.message), unreadable),
+    errorType: attempt(() => String(name() || "Error"), "Error"),
+    stackTrace: attempt(() => stackFrames(thrown), []),
   };
 }
 
@@ -1654,29 +1618,20 @@ function attempt<Value>(read: () => Value, otherwise: Value): Value {
   }
 }
 
-function isErrorLike(thrown: unknown): boolean {
-  return thrown instanceof Error || (isObject(thrown) && "message" in thrown && typeof thrown.message === "string");
-}
-
-/** The name of an error, or of its class where the class has not set one. */
-function errorTypeOf(error: Error): string {
-  const isInherited = error.name === "Error" && !Object.hasOwn(error, "name");
-  return String((isInherited ? error.constructor.name : error.name) || "Error");
+function isErrorLike(thrown: unknown): thrown is Error {
+  return attempt(() => thrown instanceof Error || typeof (thrown as Error | null)?.message === "string", false);
 }
 
 /** The frames of a stack, without those of this file below the handler. */
 function stackFrames(error: Error): string[] {
   const frames = framesOf(error);
-  const [ownFrame = ""] = framesOf(new Error());
-  const { path } = causeFrame(ownFrame);
-  const isOwn = frames.map((frame) => [path, "node:async_hooks"].includes(causeFrame(frame).path));
-  const end = isOwn.lastIndexOf(false) + 1;
-  return end > 0 ? frames.slice(0, end) : frames;
+  const own = [causeFrame(framesOf(new Error())[0]!).path, "node:async_hooks"];
+  const last = frames.map((frame) => own.includes(causeFrame(frame).path)).lastIndexOf(false);
+  return last < 0 ? frames : frames.slice(0, last + 1);
 }
 
 function framesOf({ stack }: Error): string[] {
-  const lines = `${stack}`.split("\n");
-  return lines.filter((line) => /^\s*at /.test(line)).map((line) => line.trim());
+  return (`${stack}`.match(/^\s*at .*/gm) ?? []).map((line) => line.trim());
 }
 
 function isObject(value: unknown): value is object {
@@ -1693,31 +1648,28 @@ const levels = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"] as const;
 type Level = (typeof levels)[number];
 
 /**
- * Writes one log event, in the format that the function is configured for. It never throws.
- *
- * @param error The error that the event is about. In text it takes the place of the message.
+ * Writes one log event. In text an error takes the place of the message.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html
  */
 function log(level: Level, invocation: Invocation | undefined, message: unknown, error?: ErrorDetails): void {
+  const timestamp = new Date().toISOString();
   const requestId = invocation?.id;
-  try {
-    if (!isLogged(level)) return;
-    const tenantId = invocation && fieldValue(invocation.fields, "Lambda-Runtime-Aws-Tenant-Id");
-    const event = { timestamp: new Date().toISOString(), level, requestId, tenantId };
-    if (isLogOfJson()) return writeLine(toJsonLine({ ...event, ...error, ...event }, message));
-    const text = error ? toText(error) : `${message}`;
-    // A line feed inside the text would make two log events of it.
-    writeLine(`${event.timestamp}\t${requestId ?? ""}\t${level}\t${text.replaceAll("\n", "\r")}`);
-  } catch {
-    printError(`${requestId ?? ""}\t${level}\t${typeof message === "string" ? message : unreadable}`);
+  if (!isLogOfJson()) {
+    const text = (error ? toText(error) : `${message}`).replaceAll("\n", "\r"); // a line feed would begin a log event
+    return writeLine(`${timestamp}\t${requestId ?? ""}\t${level}\t${text}`);
   }
+  if (levels.indexOf(level) < levels.indexOf(env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase() as Level)) return;
+  const tenantId = invocation && fieldValue(invocation.fields, "Lambda-Runtime-Aws-Tenant-Id");
+  const event = { timestamp, level, requestId, tenantId };
+  // A message that JSON has no form for is printed as Bun prints it.
+  const json = attempt(() => stringify(message, toJsonValue), undefined) ?? stringify(display(message));
+  writeLine(`${stringify({ ...event, ...error, ...event }).slice(0, -1)},"message":${json}}`);
 }
 
 function logError(invocation: Invocation | undefined, error: unknown): void {
   const details = detailsOf(error);
-  if (runtimeApi) return log("ERROR", invocation, headline(details), details);
-  const text = attempt(() => (isTerminal(2) ? toText(details) : stringify(details)), headline(details));
-  writeLine(text);
+  if (runtimeApi) log("ERROR", invocation, headline(details), details);
+  else writeLine(isTerminal(2) ? toText(details) : stringify(details));
 }
 
 function headline({ errorType, errorMessage }: ErrorReport): string {
@@ -1725,47 +1677,31 @@ function headline({ errorType, errorMessage }: ErrorReport): string {
 }
 
 /** What the log shows of an error: the report, its causes, and its other members. */
-interface ErrorDetails extends ErrorReport {
-  [property: string]: unknown;
-}
+type ErrorDetails = ErrorReport & Record<string, unknown>;
 
 /** How much is shown beyond the report: levels below the error, members of each object, characters in all. */
 const detailLimits = { levels: 8, members: 50, characters: 32_768 };
 
 /** Makes plain data of an error: neither deep nor long nor circular, and fit for JSON. */
 function detailsOf(thrown: unknown): ErrorDetails {
-  const report = describe(thrown);
   let room = detailLimits.characters;
-  const properties = attempt(() => (isErrorLike(thrown) ? propertiesOf(thrown as Error, [thrown]) : {}), {});
-  return { ...report, ...properties, ...report };
+  return withMembers(describe(thrown), thrown, [thrown]);
 
-  /** The members of an error. `cause` and `errors` are not enumerable. */
-  function propertiesOf(error: Error, path: unknown[]): object {
-    const names = Array.from(new Set([...Object.keys(error), "cause", "errors"]));
-    const isShown = (name: string) => !["name", "message", "stack"].includes(name) && Object.hasOwn(error, name);
-    return members(error, names.filter(isShown), path);
+  /** Adds the members of an error to its report. `cause` and `errors` are not enumerable. */
+  function withMembers(report: ErrorReport, error: unknown, path: unknown[]): ErrorDetails {
+    if (!isErrorLike(error)) return { ...report };
+    const isShown = (name: string) => !/^(name|message|stack)$/.test(name) && Object.hasOwn(error, name);
+    const names = attempt(() => Array.from(new Set([...Object.keys(error), "cause", "errors"])).filter(isShown), []);
+    const details = { ...report, ...copyMembers(error, names, path), ...report };
+    // Inside of other values, Bun prints it as the text that an error is in the log.
+    return Object.defineProperty(details, inspectMethod, { value: () => toText(details).replaceAll("\n", "\n  ") });
   }
 
-  function members(object: object, names: string[], path: unknown[]): object {
-    const shown = names
-      .slice(0, detailLimits.members)
-      .map((name) => [copyText(name), copy(() => object[name as never], path)]);
-    if (names.length > shown.length) shown.push(["…", "[…]"]);
-    return Object.fromEntries(shown.filter(([, value]) => value !== undefined));
-  }
-
-  function copy(read: () => unknown, path: unknown[]): unknown {
-    try {
-      const value = read();
-      room -= 8; // what is around a value, and all of a short one
-      if (typeof value === "string") return copyText(value);
-      if (!isObject(value)) return /bigint|symbol|function/.test(typeof value) ? display(value) : value;
-      if (path.includes(value)) return "[Circular]";
-      if (path.length > detailLimits.levels || room <= 0) return "[…]";
-      return copyObject(value, [...path, value]);
-    } catch {
-      return unreadable;
-    }
+  function copyMembers(object: object, names: string[], path: unknown[]): object {
+    const shown = names.slice(0, detailLimits.members);
+    const members = shown.map((name) => [copyText(name), copy(() => object[name as never], path)]);
+    if (names.length > shown.length) members.push(["…", "[…]"]);
+    return Object.fromEntries(members.filter(([, value]) => value !== undefined));
   }
 
   function copyText(text: string): string {
@@ -1774,36 +1710,39 @@ function detailsOf(thrown: unknown): ErrorDetails {
     return copied;
   }
 
-  function copyObject(object: object, path: unknown[]): unknown {
-    if (object instanceof Error) return copyError(object, path);
-    if (ArrayBuffer.isView(object)) return copyText(display(object));
-    if (Array.isArray(object)) {
-      const items = object.slice(0, detailLimits.members).map((item) => copy(() => item, path));
-      return object.length > items.length ? [...items, "[…]"] : items;
+  function copy(read: () => unknown, outer: unknown[]): unknown {
+    try {
+      const value = read();
+      room -= 8; // what is around a value, and all of a short one
+      if (typeof value === "string") return copyText(value);
+      if (!isObject(value)) return /bigint|symbol|function/.test(typeof value) ? display(value) : value;
+      if (outer.includes(value)) return "[Circular]";
+      if (outer.length > detailLimits.levels || room <= 0) return "[…]";
+      const path = [...outer, value];
+      if (value instanceof Error) {
+        const { errorMessage, errorType, stackTrace } = describe(value);
+        const frames = stackTrace.slice(0, detailLimits.members).map(copyText);
+        const report = { errorMessage: copyText(errorMessage), errorType: copyText(errorType), stackTrace: frames };
+        return withMembers(report, value, path);
+      }
+      if (ArrayBuffer.isView(value)) return copyText(display(value));
+      if (Array.isArray(value)) {
+        const items = value.slice(0, detailLimits.members).map((item) => copy(() => item, path));
+        return value.length > items.length ? [...items, "[…]"] : items;
+      }
+      const hasJson = "toJSON" in value && typeof value.toJSON === "function";
+      const plain = hasJson ? (value as Date).toJSON() : toJsonValue("", value);
+      return plain === value ? copyMembers(value, Object.keys(value), path) : copy(() => plain, path);
+    } catch {
+      return unreadable;
     }
-    if ("toJSON" in object && typeof object.toJSON === "function") return copy(() => (object as Date).toJSON(), path);
-    const plain = toJsonValue("", object) as object;
-    return plain === object ? members(object, Object.keys(object), path) : copy(() => plain, path);
-  }
-
-  function copyError(error: Error, path: unknown[]): ErrorDetails {
-    const { errorMessage, errorType, stackTrace } = describe(error);
-    const frames = stackTrace.slice(0, detailLimits.members).map(copyText);
-    const report = { errorMessage: copyText(errorMessage), errorType: copyText(errorType), stackTrace: frames };
-    const details = { ...report, ...propertiesOf(error, path), ...report };
-    // For Bun, which prints it as the text that an error is in the log.
-    return Object.defineProperty(details, inspectMethod, { value: () => toText(details).replaceAll("\n", "\n  ") });
   }
 }
 
-function toText({ errorType, errorMessage, stackTrace, ...properties }: ErrorDetails): string {
-  const stack = withStack(headline({ errorType, errorMessage, stackTrace }), stackTrace);
-  const hasMore = Object.keys(properties).length > 0;
-  return hasMore ? `${stack} ${Bun.inspect(properties, { depth: detailLimits.levels })}` : stack;
-}
-
-function withStack(message: string, frames: string[]): string {
-  return [message, ...frames.map((frame) => `    ${frame}`)].join("\n");
+function toText({ errorType, errorMessage, stackTrace, ...members }: ErrorDetails): string {
+  const stack = [`${errorType}: ${errorMessage}`, ...stackTrace].join("\n    ");
+  const hasMore = Object.keys(members).length > 0;
+  return hasMore ? `${stack} ${Bun.inspect(members, { depth: detailLimits.levels })}` : stack;
 }
 
 /** Logs what a method of the console was given. */
@@ -1811,26 +1750,13 @@ function logValues(level: Level, values: unknown[]): void {
   if (!isLogOfJson()) return log(level, current(), format(values));
   const error = attempt(() => values.find((candidate) => candidate instanceof Error), undefined);
   const details = error && detailsOf(error);
-  const [value] = values;
-  const isObjectAlone = values.length === 1 && isObject(value);
-  const object = details ? headline(details) : value;
-  log(level, current(), isObjectAlone ? object : format(values), details);
+  const isObjectAlone = values.length === 1 && isObject(values[0]);
+  log(level, current(), !isObjectAlone ? format(values) : details ? headline(details) : values[0], details);
 }
 
 /** Concurrent invocations are always logged as JSON, as Lambda has it. */
 function isLogOfJson(): boolean {
   return !!env.AWS_LAMBDA_MAX_CONCURRENCY || env.AWS_LAMBDA_LOG_FORMAT?.toUpperCase() === "JSON";
-}
-
-function isLogged(level: Level): boolean {
-  const least = isLogOfJson() && env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase();
-  return !least || levels.indexOf(level) >= levels.indexOf(least as Level);
-}
-
-/** One object. A message that JSON has no form for is printed as Bun prints it. */
-function toJsonLine(event: object, message: unknown): string {
-  const json = attempt(() => stringify(message, toJsonValue), undefined) ?? stringify(display(message));
-  return `${stringify(event).slice(0, -1)},"message":${json}}`;
 }
 
 /** Something in place of what JSON has no form for. */
@@ -1847,21 +1773,18 @@ function format(values: unknown[]): string {
   if (typeof template !== "string" || rest.length === 0) return values.map(display).join(" ");
   const text = template.replaceAll(/%[sdifjoOc%]/g, (specifier) => {
     if (specifier === "%%") return "%";
-    return rest.length === 0 ? specifier : formatted(specifier, rest.shift());
+    if (rest.length === 0) return specifier;
+    const value = rest.shift();
+    if (specifier === "%c") return ""; // style sheets are not for log lines
+    if (specifier === "%s") return attempt(() => String(value), unreadable);
+    if (specifier === "%j") return attempt(() => String(stringify(value)), unreadable);
+    if (specifier === "%f") return attempt(() => String(Number(value)), "NaN");
+    return /[di]/.test(specifier) ? attempt(() => String(Math.trunc(Number(value))), "NaN") : display(value);
   });
   return [text, ...rest.map(display)].join(" ");
 }
 
-function formatted(specifier: string, value: unknown): string {
-  if (specifier === "%s") return attempt(() => String(value), unreadable);
-  if (specifier === "%j") return attempt(() => String(stringify(value)), unreadable);
-  if (specifier === "%f") return attempt(() => String(Number(value)), "NaN");
-  if (specifier === "%d" || specifier === "%i") return attempt(() => String(Math.trunc(Number(value))), "NaN");
-  return specifier === "%c" ? "" : display(value); // style sheets are not for log lines
-}
-
-/** The method that an object is printed with, if it has one. */
-const inspectMethod = Symbol.for("nodejs.util.inspect.custom");
+const inspectMethod = Symbol.for("nodejs.util.inspect.custom"); // the method that prints an object, if it has one
 
 /** A value as Bun prints it, but for errors, which Bun prints with lines of their source around them. */
 function display(value: unknown): string {
@@ -1877,49 +1800,32 @@ function display(value: unknown): string {
   return text;
 }
 
-/** Replaces the console in Lambda when it is first used: where nothing is logged, nothing is spent on it. */
+/** Replaces the console when it is first used: where nothing is logged, nothing is spent on it. */
 function replaceConsole(): void {
-  const { console } = globalThis;
-  defineGlobal("console", () => Object.assign(console, consoleMethods(console)));
+  type Methods = Record<string, (...values: unknown[]) => void>;
+  const console = globalThis.console as Console & Methods;
+  defineGlobal("console", () => {
+    const methods: Methods = {
+      ...Object.fromEntries(levels.map((level) => [level.toLowerCase(), (...values) => logValues(level, values)])),
+      log: (...values) => logValues("INFO", values),
+      trace: (...values) => logValues("TRACE", [[format(values), ...framesOf(new Error()).slice(1)].join("\n    ")]),
+    };
+    const stdout = { write: (text: string) => logValues("INFO", [text.trimEnd()]) } as unknown as NodeJS.WritableStream;
+    let others: Methods | undefined; // those of Node.js, which print by `log` and `warn`: Bun's print no log events
+    const names = "assert count countReset dir dirxml group groupCollapsed groupEnd table time timeEnd timeLog";
+    for (const name of names.split(" "))
+      console[name] = (...values) => {
+        const { Console } = console; // takes 10 ms to load
+        others ??= Object.assign(new Console({ stdout, ignoreErrors: false, colorMode: false }) as object, methods);
+        attempt(() => others?.[name]?.(...values), undefined);
+      };
+    return Object.assign(console, methods);
+  });
 }
-
-/**
- * The methods that the official Node.js client replaces, too. Bun's other methods would break a log of JSON, so they
- * are those of Node.js, which print by `log` and `warn`.
- */
-function consoleMethods(console: Console): ConsoleMethods {
-  const methods: ConsoleMethods = {
-    trace: (...values) => logValues("TRACE", [withStack(format(values), framesOf(new Error()).slice(1))]),
-    debug: (...values) => logValues("DEBUG", values),
-    info: (...values) => logValues("INFO", values),
-    log: (...values) => logValues("INFO", values),
-    warn: (...values) => logValues("WARN", values),
-    error: (...values) => logValues("ERROR", values),
-    fatal: (...values) => logValues("FATAL", values),
-  };
-  const stdout = { write: (text: string) => logValues("INFO", [text.trimEnd()]) } as unknown as NodeJS.WritableStream;
-  let nodeConsole: ConsoleMethods | undefined;
-  const names = "assert count countReset dir dirxml group groupCollapsed groupEnd table time timeEnd timeLog";
-  const others = names.split(" ").map((name): [string, ConsoleMethods[string]] => [
-    name,
-    (...values) => {
-      const { Console } = console; // takes 10 ms to load
-      nodeConsole ??= Object.assign(new Console({ stdout, ignoreErrors: false, colorMode: false }) as object, methods);
-      attempt(() => nodeConsole?.[name]?.(...values), undefined);
-    },
-  ]);
-  return { ...Object.fromEntries(others), ...methods };
-}
-
-type ConsoleMethods = Record<string, (...values: unknown[]) => void>;
 
 /** Writes a line to standard error, as all of them: a reader of two descriptors would not keep their order. */
 function writeLine(line: string): void {
-  try {
-    write(2, `${line}\n`);
-  } catch {
-    printError(line);
-  }
+  attempt(() => write(2, `${line}\n`), undefined); // it may be closed
 }
 
 /** Writes to a descriptor before anything else happens. @throws {Error} if it is closed. */
