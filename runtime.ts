@@ -2055,32 +2055,31 @@ function openLibc() {
 
 // ── An HTTP/1.1 client for one local server: connection, response parser, grammar ───────────────────────────────────
 //
-// One request at a time over one connection, which is kept alive. The client knows nothing of Lambda, and this part
-// needs nothing of those above.
+// It sends one request at a time, and keeps its connection alive. It knows nothing of Lambda, and needs nothing above.
 
 interface HttpRequest {
   method: string;
   target: string;
-  /** Field lines, each with its CRLF; a character is a byte. `Host` and what frames the body are added. */
+  /** Field lines, each with its CRLF. A character is a byte. The client adds `Host` and those that frame the body. */
   fields: string;
   /** A string is sent as UTF-8. */
   body?: Uint8Array | string;
-  /** Instead of `body`: one that is made while it is sent, no faster than the server takes it. */
+  /** Instead of `body`: one that is made while it is sent, with backpressure. */
   chunks?: ChunkedBody;
-  /** How long to wait for the response, in ms; without end unless given. */
+  /** How long to wait for the response, in ms. No limit unless given. */
   timeout?: number;
   /** Whether the process may end before the response comes. */
   background?: boolean;
 }
 
-/** A body that is sent in chunks, none of which is empty. */
+/** A body that is sent in chunks. None is empty. */
 interface ChunkedBody {
   first: Uint8Array | undefined;
   /** Whether there is more to come. */
   isOpen: boolean;
-  /** Makes the next chunk, unless it is being made. `take` is called with it, or with `undefined` at the end. */
+  /** Makes the next chunk, unless it is being made, and calls `take` with it, or with `undefined` at the end. */
   next(take: (chunk?: Uint8Array) => void): void;
-  /** The field lines behind the last chunk, from when the body is not open. */
+  /** The trailer fields, once the body is not open. */
   trailers: string;
   /** Called when no more of it is needed. */
   cancel(): void;
@@ -2093,16 +2092,16 @@ function createResponse(lines: FieldLines, bytes: Buffer, at: number, status: nu
   return {
     ...lines,
     status,
-    /** What was received: field lines from `start` to `end`, an empty line, and the body, unless that is apart. */
+    /** The field lines from `start` to `end`, an empty line, and the body, unless that is in `body`. */
     bytes,
     start: at + lines.text.indexOf("\n") + 1,
     end: at + lines.text.length,
     body: undefined as Uint8Array | undefined,
-    /** Whether the connection can be used again, if it is still open. */
+    /** Whether the connection can be used again. */
     persistent,
-    /** The request was sent twice, since the first connection broke: the server may have seen both. */
+    /** Whether the request was sent twice. The server may have seen both. */
     resent: false,
-    /** The server answered before the end of a body that is made while it is sent. */
+    /** Whether it came before the end of `chunks`. */
     incomplete: false,
   };
 }
@@ -2114,7 +2113,7 @@ interface RequestError extends Error {
 
 type Done = (result: HttpResponse | RequestError) => void;
 
-/** What is written to the socket: bytes, or a string in ASCII. None is empty, unless its memory is gone. */
+/** What is written to the socket: bytes, or a string in ASCII. Only a part whose memory is gone is empty. */
 type Part = Uint8Array | string;
 
 /** A request until its `done` is called. */
@@ -2123,20 +2122,19 @@ type Exchange = ReturnType<typeof createExchange>;
 function createExchange(request: HttpRequest, message: readonly Part[], done: Done) {
   return {
     request,
-    /** The request as far as it is made, for as long as it can be sent again. */
+    done,
+    /** The request as far as it is made, while it can be sent again. */
     message: message as readonly Part[] | undefined,
     /** What is written, and how many of these parts the socket has taken. */
     parts: message,
     sent: 0,
     /** Whether it is sent a second time. */
     resent: false,
-    /** What has come of the response. */
+    /** The part of the response that has come. */
     incoming: undefined as Incoming | undefined,
-    /** The response, if it is there before all of the request is sent. */
+    /** The response, if it came before all of the request was sent. */
     early: undefined as HttpResponse | undefined,
-    /** The timer of the time-out. */
     timer: undefined as Timer | undefined,
-    done,
   };
 }
 
@@ -2144,23 +2142,23 @@ function createExchange(request: HttpRequest, message: readonly Part[], done: Do
 function createHttpClient(authority: string) {
   const { hostname, port } = parseAuthority(authority);
 
-  // The connection is closed without a socket, idle with one, and busy with an exchange too.
+  // Without a socket the connection is closed, with one it is idle, and with an exchange too it is busy.
   let socket: Bun.Socket<undefined> | undefined;
   let current: Exchange | undefined;
 
   /** Whether the connection keeps the event loop from ending. */
   let isHeld = true;
 
-  /** Goes on when the connection is opened, or could not be. */
+  /** Called when the connection is open, or cannot be opened. */
   let whenOpen: ((failure?: Error) => void) | undefined;
 
   /**
-   * Opens a connection. Bun runs all callbacks of a socket in the async context that opened it. So each connection is
-   * opened in the context of the one before, and never in that of an invocation.
+   * Opens a connection. Bun calls the handlers of a socket in the async context that opened it. So each connection is
+   * opened in the context of the one before, never in that of an invocation.
    */
   let dial = dialHere;
 
-  /** Opens the connection unless it is open. `done` takes an error if there is nobody to connect to. */
+  /** Opens the connection unless it is open. `done` takes the error if that fails. */
   function connect(done: (failure?: Error) => void): void {
     if (socket) return done();
     whenOpen = done;
@@ -2172,15 +2170,13 @@ function createHttpClient(authority: string) {
   }
 
   /**
-   * Sends a request, when no other is under way. `done` takes the response, or an error: if there is nobody to connect
-   * to, if the connection breaks a second time before a response, on a response that breaks off or is not HTTP/1.1, on
-   * one that does not come in time, and if the body is taken away while it is sent.
+   * Sends a request, when no other is under way. `done` takes the response, or an error: the connection cannot be
+   * opened, or breaks twice before a response; the response is cut, malformed or late; the memory of the body is gone.
    */
   function request(request: HttpRequest, done: Done): void {
-    const exchange = createExchange(request, serialize(authority, request), done);
-    current = exchange;
-    if (socket) send(exchange);
-    else reconnect(exchange);
+    current = createExchange(request, serialize(authority, request), done);
+    if (socket) send(current);
+    else reconnect(current);
   }
 
   function reconnect(exchange: Exchange): void {
@@ -2191,7 +2187,7 @@ function createHttpClient(authority: string) {
     });
   }
 
-  /** Writes what the socket takes; the rest waits until it drains. */
+  /** Writes as much as the socket takes. The rest waits for `drain`. */
   function send(exchange: Exchange): void {
     const { parts, request } = exchange;
     const { chunks, timeout, background = false } = request;
@@ -2200,24 +2196,21 @@ function createHttpClient(authority: string) {
     for (; exchange.sent < parts.length; exchange.sent++) {
       const part = parts[exchange.sent]!;
       if (part.length === 0)
-        return finish(exchange, incompleteError("the memory of its body was taken away while it was sent"));
-      const taken = socket ? socket.write(part) : -1;
+        return finish(exchange, cutError("the memory of its body was taken away while it was sent"));
+      const taken = socket ? Math.max(socket.write(part), 0) : 0;
       if (taken < part.length) {
         const rest = typeof part === "string" ? part.slice(taken) : part.subarray(taken);
-        if (taken > 0) exchange.parts = [rest, ...parts.slice(exchange.sent + 1)];
-        if (taken > 0) exchange.sent = 0;
-        return;
+        exchange.parts = [rest, ...parts.slice(exchange.sent + 1)];
+        return void (exchange.sent = 0);
       }
     }
     if (exchange.early) return finish(exchange, exchange.early);
     if (!chunks?.isOpen) return;
-    hold(false); // while the next chunk is made: that is for whoever makes it
-    chunks.next(
-      (chunk) => exchange === current && sendMore(exchange, chunk ? chunkParts(chunk) : lastChunk(chunks.trailers)),
-    );
+    hold(false); // whoever makes the next chunk keeps the process alive
+    chunks.next((chunk) => exchange === current && sendMore(exchange, chunkParts(chunk, chunks.trailers)));
   }
 
-  /** Sends more of the body. With more than the first chunk a request is not sent again. */
+  /** Sends more of the body. A request of two chunks or more is not sent again. */
   function sendMore(exchange: Exchange, more: Part[]): void {
     exchange.message = exchange.request.chunks?.isOpen ? undefined : exchange.message?.concat(more);
     exchange.parts = [...exchange.parts.slice(exchange.sent), ...more];
@@ -2225,14 +2218,12 @@ function createHttpClient(authority: string) {
     if (socket) send(exchange);
   }
 
-  /** Ends the wait for a response, after a last look at the socket: the process may have been frozen, or busy. */
+  /** Ends the wait for a response. First it reads the socket once more: the process may have been frozen, or busy. */
   function expire(exchange: Exchange): void {
     const { early, request } = exchange;
     const { method, target, timeout } = request;
     const late: RequestError = early
-      ? incompleteError(
-          `the server did not take all of it within ${timeout} ms, though it had answered ${early.status}`,
-        )
+      ? cutError(`the server did not take all of it within ${timeout} ms, though it had answered ${early.status}`)
       : new Error(`${authority} has not answered ${method} ${target} within ${timeout} ms`);
     exchange.timer = setTimeout(finish, 50, exchange, late).unref();
   }
@@ -2240,9 +2231,8 @@ function createHttpClient(authority: string) {
   function open(opened: Bun.Socket<undefined>): void {
     socket = opened;
     if (!isHeld) opened.unref();
-    dial = dialHere;
-    goOn();
     void new Promise<void>((resolve) => (dial = resolve)).then(dialHere);
+    goOn();
   }
 
   function goOn(failure?: Error): void {
@@ -2253,16 +2243,16 @@ function createHttpClient(authority: string) {
 
   function connectError(_: unknown, cause: Error & { code?: string }): void {
     dial = dialHere;
-    const isReset = cause.code === "ECONNRESET"; // it was open for a moment: the request finds it closed
+    const isReset = cause.code === "ECONNRESET"; // it was open for a moment: `reconnect` finds it closed
     const reason = `${cause.message} (${cause.code})${whyNoDescriptor()}`;
     goOn(isReset ? undefined : new Error(`cannot connect to ${authority}: ${reason}`, { cause }));
   }
 
-  /** Takes the response further, by a piece of it or by the end of the connection. */
+  /** Takes the next piece of the response, or `null`, the end of the connection. */
   function data(from: Bun.Socket<undefined> | undefined, piece: Buffer | null): void {
     const exchange = current;
-    if (from !== socket) return; // it was given up
-    if (!exchange) return disconnect(); // nobody asked, so nothing that follows can be trusted
+    if (from !== socket) return; // of a connection that was closed
+    if (!exchange) return disconnect(); // without a request
     if (exchange.early) return void (exchange.early.persistent = false);
     let response: HttpResponse | Incoming;
     try {
@@ -2273,13 +2263,12 @@ function createHttpClient(authority: string) {
     if (!("status" in response)) return void (exchange.incoming = response);
     response.resent = exchange.resent;
     response.incomplete = !!exchange.request.chunks?.isOpen;
-    const isSent = exchange.sent === exchange.parts.length && !response.incomplete;
-    if (!isSent && !response.incomplete && response.status < 300) {
+    const hasRest = exchange.sent < exchange.parts.length;
+    if (hasRest && !response.incomplete && response.status < 300) {
       exchange.early = response; // the rest is sent all the same
-      if (!piece) broken(exchange);
-      return;
+      return piece ? undefined : broken(exchange);
     }
-    if (!isSent) disconnect();
+    if (hasRest || response.incomplete) disconnect();
     finish(exchange, response);
   }
 
@@ -2297,39 +2286,31 @@ function createHttpClient(authority: string) {
     const { timer, message, request, done } = exchange;
     if (timer) clearTimeout(timer);
     current = undefined;
-    if (message && message.length > 1) release(exchange);
+    if (message && message.length > 1 && typeof request.body === "string") {
+      // The garbage collector takes the bytes of a large string for small, and lets them pile up: they are freed here.
+      for (const part of message)
+        if (typeof part !== "string") (part.buffer as { transfer?(length: number): unknown }).transfer?.(0);
+    }
     if (request.chunks?.isOpen) request.chunks.cancel();
     if (!("persistent" in result)) disconnect();
-    else if (!result.persistent) disconnect("end"); // what the server has not read yet, it still can
+    else if (!result.persistent) disconnect("end"); // the server can still read what was sent
     done(result);
   }
 
-  /** Frees the bytes of a large string at once: the garbage collector takes them for small, and lets them pile up. */
-  function release({ request, message = [] }: Exchange): void {
-    if (typeof request.body !== "string") return; // bytes are whose they were
-    for (const part of message)
-      if (typeof part !== "string") (part.buffer as { transfer?(length: number): unknown }).transfer?.(0);
-  }
-
-  /** Sends the request again, once, unless part of the response has come, or earlier chunks were dropped. */
+  /** Sends the request again, once, unless part of the response has come, or an earlier chunk is gone. */
   function broken(exchange: Exchange, error?: Error): void {
-    const { early, incoming, message, resent, request } = exchange;
+    const { early, incoming, message, resent, request, timer } = exchange;
     const { method, target } = request;
     const fail = (failure: RequestError) => finish(exchange, failure);
     if (early)
-      return fail(
-        incompleteError(`the connection broke before all of it was sent, though it was answered ${early.status}`),
-      );
+      return fail(cutError(`the connection broke before all of it was sent, though it was answered ${early.status}`));
     if (incoming && error) return fail(new Error(`the connection broke in the middle of a response: ${error.message}`));
     if (incoming) return data(socket, null); // that was its end
-    if (!message) return fail(incompleteError("the connection broke after its first chunk was sent"));
+    if (!message) return fail(cutError("the connection broke after its first chunk was sent"));
     if (resent)
       return fail(new Error(`${authority} twice closed the connection instead of answering ${method} ${target}`));
-    if (exchange.timer) clearTimeout(exchange.timer);
-    exchange.timer = undefined;
-    exchange.parts = message;
-    exchange.sent = 0;
-    exchange.resent = true;
+    if (timer) clearTimeout(timer);
+    Object.assign(exchange, { timer: undefined, parts: message, sent: 0, resent: true });
     reconnect(exchange);
   }
 
@@ -2346,17 +2327,17 @@ function createHttpClient(authority: string) {
     isHeld = isToBeHeld;
   }
 
-  /** Lets the event loop end in spite of the connection, until the next request. */
+  /** Until the next request, the connection does not keep the process alive. */
   const unref = () => hold(false);
   const onEveryRequest = [request, serialize, encode, send, data, parseResponse, finish, fieldValue, fieldBytes];
   return { connect, request, unref, onEveryRequest };
 }
 
-function incompleteError(message: string): RequestError {
+function cutError(message: string): RequestError {
   return Object.assign(new Error(message), { incomplete: true as const });
 }
 
-/** Tells that no file descriptor is left: Bun calls that a refused connection. */
+/** Says if no file descriptor is left, which Bun calls a refused connection. */
 function whyNoDescriptor(): string {
   const { closeSync, existsSync, openSync } = process.getBuiltinModule("node:fs");
   try {
@@ -2376,16 +2357,16 @@ function parseAuthority(authority: string): { hostname: string; port: number } {
   return { hostname, port };
 }
 
-/** Up to this size, in bytes, a body is sent in one write with its head; above it, it is not copied. */
-const largestCopiedBody = 64 * 1024;
+/** Up to this size, in bytes, a body is copied, so that one write sends it with its head. */
+const largestCopiedBody = 64 << 10;
 
-/** Makes a request as it is sent. It goes around `Buffer`, whose first use takes 0.2 ms. */
+/** Makes the message of a request. It avoids `Buffer`, whose first use takes 0.2 ms. */
 function serialize(authority: string, { method, target, fields, body, chunks }: HttpRequest): Part[] {
   const head = `${method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${fields}`;
   if (chunks) {
     const { first, trailers } = chunks;
     const section = toBytes(`${head}Transfer-Encoding: chunked\r\n\r\n`);
-    return [section, ...(first ? chunkParts(plainView(first).slice()) : lastChunk(trailers))];
+    return [section, ...chunkParts(first && plainView(first).slice(), trailers)];
   }
   if (body === undefined) return [`${head}\r\n`];
   if (typeof body === "string" && body.length <= largestCopiedBody) {
@@ -2401,7 +2382,8 @@ function serialize(authority: string, { method, target, fields, body, chunks }: 
 
 /** The bytes of a text in which a character is a byte. */
 function toBytes(text: string): Uint8Array {
-  return isAscii(text) ? encode(text) : Buffer.from(text, "latin1");
+  const bytes = encode(text);
+  return bytes.length === text.length ? bytes : Buffer.from(text, "latin1");
 }
 
 function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array {
@@ -2411,53 +2393,45 @@ function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
-function chunkParts(chunk: Uint8Array): Part[] {
-  if (chunk.length === 0) return [plainView(chunk)]; // its memory is gone, so that sending it fails
+/** Makes a chunk, or without one the last chunk and the trailers. @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
+function chunkParts(chunk: Uint8Array | undefined, trailers: string): Part[] {
+  if (!chunk) return [`0\r\n${trailers}\r\n`];
+  if (chunk.length === 0) return [plainView(chunk)]; // its memory is gone: `send` fails
   const sizeLine = `${chunk.length.toString(16)}\r\n`;
   if (chunk.length > largestCopiedBody) return [sizeLine, plainView(chunk), "\r\n"];
   return [concatenate(concatenate(encode(sizeLine), chunk), encode("\r\n"))];
 }
 
-function lastChunk(trailers: string): Part[] {
-  return [`0\r\n${trailers}\r\n`];
-}
-
 /** The same bytes without a subclass, and none if their memory was detached or shrunk. */
 function plainView({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
-  return (buffer as { detached?: boolean }).detached
-    ? new Uint8Array(0)
-    : new Uint8Array(buffer, byteOffset, byteLength);
+  const isDetached = (buffer as { detached?: boolean }).detached;
+  return isDetached ? new Uint8Array(0) : new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** What was received of a response: `bytes` from `at` on are still to be read. */
+/** A response that has come in part. */
 type Incoming = ReturnType<typeof createIncoming>;
 
-function createIncoming(bytes: Buffer) {
+function createIncoming() {
   return {
-    bytes,
+    /** The bytes that were received last. From `at` on they are unread. */
+    bytes: Buffer.alloc(0) as Buffer,
     at: 0,
     /** How many interim responses came before it. */
     interim: 0,
-    /** From when its head is there. */
+    /** Set once its header section is read. */
     response: undefined as HttpResponse | undefined,
-    /** How its body is delimited: by a length in bytes, by chunks, or by the end of the connection. */
+    /** What delimits its body: a length in bytes, chunks, or the end of the connection. */
     framing: "close" as number | "chunks" | "close",
-    /** A body, or a chunk, of which so much is there. */
-    gathered: undefined as Uint8Array | undefined,
+    /** The body, with room for more behind the bytes that are `filled`. */
+    body: new Uint8Array(0) as Uint8Array,
     filled: 0,
-    received: undefined as ReceivedChunks | undefined,
+    /** The length of all chunks that were read, and the size of the next, once its chunk-size line is read. */
+    length: 0,
+    size: undefined as number | undefined,
   };
 }
 
-/** The chunks that were read: `length` bytes of `body`, and the size of the next once its size line was read. */
-interface ReceivedChunks {
-  body: Uint8Array;
-  length: number;
-  size: number | undefined;
-}
-
-/** What may be received at most, in bytes; of interim responses, how many. */
+/** The most that is accepted: bytes, and interim responses. */
 const limits = {
   headerSection: 64 << 10,
   chunkSizeLine: 4 << 10,
@@ -2467,12 +2441,10 @@ const limits = {
 };
 
 /**
- * Parses the next piece of a response, or `null`, the end of the connection. @returns the response or, until it is
- * complete, what to pass with the next piece. A head is parsed again with each piece, a body is gathered.
+ * Parses the next piece of a response, or `null`, the end of the connection. Each piece of a header section is parsed
+ * with all before it. One regular expression recognizes the usual response: JavaScript is slow until it is compiled.
  *
- * Most responses come whole, in ASCII, with one `Content-Length`. One regular expression recognizes these: JavaScript
- * is slow until it is compiled.
- *
+ * @returns the response, or, while that is incomplete, what to pass with the next piece.
  * @see https://www.rfc-editor.org/rfc/rfc9112#section-6
  */
 function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | Incoming {
@@ -2483,10 +2455,12 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
     if (status && end + 2 + +length === piece.length)
       return createResponse({ text, isAscii: true }, piece, 0, +status, true);
   }
-  const incoming = begun ?? createIncoming(piece ?? Buffer.alloc(0));
-  if (piece && begun) append(begun, piece);
+  const incoming = begun ?? createIncoming();
+  const { bytes, at } = incoming;
+  if (piece) incoming.bytes = at === bytes.length ? piece : Buffer.concat([bytes.subarray(at), piece]);
+  if (piece) incoming.at = 0;
   const response = (incoming.response ??= takeHead(incoming));
-  const body = response && takeBody(incoming, response, !piece);
+  const body = response && takeBody(incoming, response.status, !piece);
   if (body) {
     if (incoming.at < incoming.bytes.length) response.persistent = false; // what follows was not asked for
     return { ...response, body };
@@ -2495,22 +2469,12 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
   return incoming;
 }
 
-/** Adds the next piece. What is unread before it stays, so that it can be read as one. */
-function append(incoming: Incoming, piece: Buffer): void {
-  const { bytes, at } = incoming;
-  incoming.bytes = at === bytes.length ? piece : Buffer.concat([bytes.subarray(at), piece]);
-  incoming.at = 0;
-}
-
-/** Takes the head of the response, behind any interim ones. */
+/** Takes the status line and the header section of the response, behind any interim ones. */
 function takeHead(incoming: Incoming): HttpResponse | undefined {
   for (; incoming.interim <= limits.interim; incoming.interim++) {
     const { bytes, at } = incoming;
-    const text = takeLines(incoming, "header section", limits.headerSection);
+    const text = takeSection(incoming, "header section", limits.headerSection);
     if (text === undefined) return undefined;
-    const start = text.indexOf("\n") + 1;
-    const isHead = isStatusLine(text.slice(0, start)) && areFieldLines(text.slice(start));
-    if (!isHead) throw malformed(whatIsWrong(text, "header section"));
     const status = +text.slice("HTTP/1.1 ".length, "HTTP/1.1 200".length);
     if (status === 101) throw malformed("101: nobody asked for another protocol");
     const persistent = readFraming(incoming, text.toLowerCase());
@@ -2520,7 +2484,7 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
 }
 
 /**
- * Sees how a body is delimited. @returns whether the connection can be used again.
+ * Reads how the body is delimited. @returns whether the connection can be used again.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9112#section-6.3 and #section-9.3
  */
@@ -2529,85 +2493,59 @@ function readFraming(incoming: Incoming, head: string): boolean {
   const lengths = fieldMembers(head, "content-length");
   const connection = fieldMembers(head, "connection") ?? [];
   const isHttp10 = head.startsWith("http/1.0");
-  if (codings && codings.filter((coding) => coding !== "").join() !== "chunked") {
+  if (codings && codings.filter((coding) => coding !== "").join() !== "chunked")
     throw malformed(`Transfer-Encoding ${JSON.stringify(codings.join())}`);
-  }
-  const length = lengths && parseContentLength(lengths);
-  incoming.framing = codings ? "chunks" : (length ?? "close");
-  if (codings && (lengths || isHttp10)) return false; // somebody on the way may have read it in another way
+  const [length = ""] = lengths ?? [];
+  if (lengths && !(/^\d+$/.test(length) && +length <= limits.body && lengths.every((other) => other === length)))
+    throw malformed(`Content-Length ${JSON.stringify(lengths.join())} (at most ${limits.body} bytes)`);
+  incoming.framing = codings ? "chunks" : lengths ? +length : "close";
+  if (codings && (lengths || isHttp10)) return false; // a proxy may have delimited it in another way
   return isHttp10 ? connection.includes("keep-alive") : !connection.includes("close");
 }
 
-function parseContentLength(values: string[]): number {
-  const [value = ""] = values;
-  const isValid = /^\d+$/.test(value) && +value <= limits.body && values.every((other) => other === value);
-  if (!isValid) throw malformed(`Content-Length ${JSON.stringify(values.join())} (at most ${limits.body} bytes)`);
-  return +value;
-}
-
-function takeBody(incoming: Incoming, { status }: HttpResponse, isClosed: boolean): Uint8Array | undefined {
+function takeBody(incoming: Incoming, status: number, isClosed: boolean): Uint8Array | undefined {
+  const { bytes, at, filled, framing } = incoming;
   if (status === 204 || status === 304) return new Uint8Array(0);
-  if (incoming.framing === "chunks") return takeChunks(incoming);
-  return incoming.framing === "close" ? takeUntilClose(incoming, isClosed) : takeBytes(incoming, incoming.framing);
-}
-
-/** Takes a known number of bytes: a view of what was received if they came in one piece. */
-function takeBytes(incoming: Incoming, length: number): Uint8Array | undefined {
-  const { bytes, at, gathered, filled } = incoming;
-  const end = Math.min(at + length - filled, bytes.length);
-  incoming.at = end;
-  if (!gathered && end - at === length) return new Uint8Array(bytes.buffer, bytes.byteOffset + at, length);
-  const target = (incoming.gathered ??= new Uint8Array(length));
-  target.set(bytes.subarray(at, end), filled);
-  incoming.filled += end - at;
-  if (incoming.filled < length) return undefined;
-  incoming.gathered = undefined;
-  incoming.filled = 0;
-  return target;
-}
-
-/** Takes a body that the end of the connection ends. */
-function takeUntilClose(incoming: Incoming, isClosed: boolean): Uint8Array | undefined {
-  const { bytes, at, filled } = incoming;
-  const body = withRoom(incoming.gathered ?? new Uint8Array(0), filled, bytes.length - at);
-  body.set(bytes.subarray(at), filled);
-  incoming.gathered = body;
-  incoming.filled += bytes.length - at;
-  incoming.at = bytes.length;
-  return isClosed ? body.subarray(0, incoming.filled) : undefined;
+  if (framing === "chunks") return takeChunks(incoming);
+  const length = framing === "close" ? filled + bytes.length - at : framing;
+  if (length > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
+  const isWhole = gather(incoming, length) && (framing !== "close" || isClosed);
+  return isWhole ? incoming.body.subarray(0, length) : undefined;
 }
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
 function takeChunks(incoming: Incoming): Uint8Array | undefined {
-  const chunks = (incoming.received ??= { body: new Uint8Array(0), length: 0, size: undefined });
-  while ((chunks.size ??= takeChunkSize(incoming))) {
-    const { size, length } = chunks;
-    if (length + size > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
-    const chunk = takeBytes(incoming, size + 2);
-    if (!chunk) return undefined;
-    if (chunk[size] !== CR || chunk[size + 1] !== LF) throw malformed(`no line end after a chunk of ${size} bytes`);
-    if (length === 0) {
-      chunks.body = chunk.subarray(0, size); // most often the only one: no copy
-    } else {
-      chunks.body = withRoom(chunks.body, length, size);
-      chunks.body.set(chunk.subarray(0, size), length);
-    }
-    chunks.length += size;
-    chunks.size = undefined;
+  while ((incoming.size ??= takeChunkSize(incoming))) {
+    const { size } = incoming;
+    const length = incoming.length + size;
+    if (length > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
+    if (!gather(incoming, length + 2)) return undefined;
+    const [first, second] = incoming.body.subarray(length);
+    if (first !== CR || second !== LF) throw malformed(`no line end after a chunk of ${size} bytes`);
+    incoming.length = incoming.filled = length;
+    incoming.size = undefined;
   }
-  const trailers = chunks.size === 0 ? takeLines(incoming, "trailer section", limits.trailerSection) : undefined;
-  if (trailers === undefined) return undefined;
-  if (!areFieldLines(trailers)) throw malformed(whatIsWrong(trailers, "trailer section"));
-  return chunks.body.subarray(0, chunks.length);
+  const isLast = incoming.size === 0;
+  const trailers = isLast ? takeSection(incoming, "trailer section", limits.trailerSection) : undefined;
+  return trailers === undefined ? undefined : incoming.body.subarray(0, incoming.length);
 }
 
-/** Returns a buffer that begins with the first `length` bytes of `body` and has room for `more` behind them. */
-function withRoom(body: Uint8Array, length: number, more: number): Uint8Array {
-  if (length + more > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
-  if (body.length >= length + more) return body;
-  const larger = new Uint8Array(Math.max(2 * length, length + more));
-  larger.set(body.subarray(0, length));
-  return larger;
+/** Adds to the body up to a length. @returns whether that is there. What comes in one piece is not copied. */
+function gather(incoming: Incoming, length: number): boolean {
+  const { bytes, at, body, filled } = incoming;
+  const end = Math.min(at + length - filled, bytes.length);
+  incoming.at = end;
+  incoming.filled += end - at;
+  if (filled === 0 && incoming.filled === length) {
+    incoming.body = new Uint8Array(bytes.buffer, bytes.byteOffset + at, length);
+  } else {
+    if (body.length < length) {
+      incoming.body = new Uint8Array(Math.max(2 * filled, length));
+      incoming.body.set(body.subarray(0, filled));
+    }
+    incoming.body.set(bytes.subarray(at, end), filled);
+  }
+  return incoming.filled === length;
 }
 
 function takeChunkSize(incoming: Incoming): number | undefined {
@@ -2617,23 +2555,22 @@ function takeChunkSize(incoming: Incoming): number | undefined {
   if (end - at > limits.chunkSizeLine) throw malformed(`chunk-size line of more than ${limits.chunkSizeLine} bytes`);
   if (lineFeed < 0) return undefined;
   incoming.at = end;
-  const line = bytes.toString("latin1", at, end);
-  if (hasBareLineFeed(line)) throw malformed("a line feed without carriage return in the chunk-size line");
-  return parseChunkSize(line.slice(0, -2));
+  return parseChunkSize(bytes.toString("latin1", at, end));
 }
 
-/** Takes lines up to the empty one that ends them: as text in which a character is a byte, without the empty line. */
-function takeLines(incoming: Incoming, what: string, limit: number): string | undefined {
+/** Takes lines and the empty line that ends them. @returns them without the empty line; a character is a byte. */
+function takeSection(incoming: Incoming, what: Section, limit: number): string | undefined {
   const { bytes, at } = incoming;
   const isEmpty = bytes[at] === CR && bytes[at + 1] === LF;
   const last = isEmpty ? at - 2 : bytes.indexOf("\r\n\r\n", at);
   const length = isEmpty || last >= 0 ? last + 4 - at : Infinity;
   if (length <= limit) {
     incoming.at = at + length;
-    return bytes.toString("latin1", at, at + length - 2);
+    const text = bytes.toString("latin1", at, at + length - 2);
+    checkSection(text, what);
+    return text;
   }
-  const begun = bytes.toString("latin1", at, Math.min(at + limit, bytes.length));
-  if (hasBareLineFeed(begun)) throw malformed(`a line feed without carriage return in the ${what}`);
+  checkLineFeeds(bytes.toString("latin1", at, Math.min(at + limit, bytes.length)), what);
   if (bytes.length - at > limit) throw malformed(`${what} of more than ${limit} bytes`);
   return undefined;
 }
@@ -2663,35 +2600,36 @@ function usualHead(): RegExp {
 
 let usual: RegExp | undefined;
 
-function isStatusLine(text: string): boolean {
-  return RegExp(`^HTTP/1\\.\\d [1-5]\\d\\d(?: ${rules.value})?\\r\\n$`).test(text);
-}
+type Section = "header section" | "trailer section";
 
-function areFieldLines(text: string): boolean {
-  return RegExp(`^(?:${rules.token}:${rules.value}\\r\\n)*$`).test(text);
+/** @throws {Error} unless the text is field lines, behind a status line in a header section. */
+function checkSection(text: string, what: Section): void {
+  const { token, value } = rules;
+  const isHeader = what === "header section";
+  const start = isHeader ? text.indexOf("\n") + 1 : 0;
+  const [statusLine, lines] = [text.slice(0, start), text.slice(start)];
+  const isStatusLine = RegExp(`^HTTP/1\\.\\d [1-5]\\d\\d(?: ${value})?\\r\\n$`).test(statusLine);
+  const fieldLines = RegExp(`^(?:${token}:${value}\\r\\n)*$`);
+  if (isStatusLine === isHeader && fieldLines.test(lines)) return;
+  checkLineFeeds(text, what);
+  if (isStatusLine !== isHeader) throw malformed(`status line ${JSON.stringify(statusLine.slice(0, -2))}`);
+  const wrong = lines.split("\r\n").find((line) => !fieldLines.test(`${line}\r\n`));
+  throw malformed(`field line ${JSON.stringify(wrong?.slice(0, 200))}`);
 }
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
 function parseChunkSize(line: string): number {
-  const [, digits] = /^([\da-f]+)[ \t]*(?:;[^\0\r\n]*)?$/i.exec(line) ?? [];
-  if (digits === undefined) throw malformed(`chunk-size line ${JSON.stringify(line)}`);
+  checkLineFeeds(line, "chunk-size line");
+  const [, digits] = /^([\da-f]+)[ \t]*(?:;[^\0\r\n]*)?\r\n$/i.exec(line) ?? [];
+  if (digits === undefined) throw malformed(`chunk-size line ${JSON.stringify(line.slice(0, -2))}`);
   return parseInt(digits, 16);
 }
 
-/** Says why lines are no header section, or no trailer section. */
-function whatIsWrong(text: string, what: "header section" | "trailer section"): string {
-  if (hasBareLineFeed(text)) return `a line feed without carriage return in the ${what}`;
-  const [first = "", ...others] = text.split("\r\n").slice(0, -1);
-  if (what === "header section" && !isStatusLine(`${first}\r\n`)) return `status line ${JSON.stringify(first)}`;
-  const lines = what === "header section" ? others : [first, ...others];
-  return `field line ${JSON.stringify(lines.find((line) => !areFieldLines(`${line}\r\n`))?.slice(0, 200))}`;
+function checkLineFeeds(text: string, what: string): void {
+  if (/(?:^|[^\r])\n/.test(text)) throw malformed(`a line feed without carriage return in the ${what}`);
 }
 
-function hasBareLineFeed(text: string): boolean {
-  return /(?:^|[^\r])\n/.test(text);
-}
-
-/** Field lines behind at least one line feed, and whether all of it is known to be ASCII. */
+/** Field lines behind at least one line feed, and whether all is known to be ASCII. */
 interface FieldLines {
   text: string;
   isAscii: boolean;
@@ -2702,7 +2640,7 @@ function fieldLines({ buffer, byteOffset, byteLength }: Uint8Array): FieldLines 
   return { text: `\n${Buffer.from(buffer, byteOffset, byteLength).toString("latin1")}`, isAscii: false };
 }
 
-/** The value of the first field line of that name, in any case, read as UTF-8; `undefined` if it is absent or empty. */
+/** The value of the first field line of a name, in any case, read as UTF-8. `undefined` if it is absent or empty. */
 function fieldValue(lines: FieldLines, name: string): string | undefined {
   const value = fieldBytes(lines, name);
   return lines.isAscii || value === undefined ? value : decode(toBytes(value));
@@ -2730,14 +2668,10 @@ function valueAt(text: string, start: number): string {
   return text.slice(start, end);
 }
 
-function isAscii(text: string): boolean {
-  return encode(text).length === text.length;
-}
-
 const LF = 0x0a;
 const CR = 0x0d;
 
-// Made when first needed, since a start should not wait for them.
+// Made when first needed, so that a start does not wait for them.
 let encoder: TextEncoder | undefined;
 let decoder: TextDecoder | undefined;
 
