@@ -2145,17 +2145,11 @@ function createHttpClient(authority: string) {
   // Without a socket the connection is closed, with one it is idle, and with an exchange too it is busy.
   let socket: Bun.Socket<undefined> | undefined;
   let current: Exchange | undefined;
+  let isHeld = true; // whether the connection keeps the process alive
+  let whenOpen: ((failure?: Error) => void) | undefined; // called when the connection is open, or cannot be opened
 
-  /** Whether the connection keeps the event loop from ending. */
-  let isHeld = true;
-
-  /** Called when the connection is open, or cannot be opened. */
-  let whenOpen: ((failure?: Error) => void) | undefined;
-
-  /**
-   * Opens a connection. Bun calls the handlers of a socket in the async context that opened it. So each connection is
-   * opened in the context of the one before, never in that of an invocation.
-   */
+  // Opens a connection. Bun calls the handlers of a socket in the async context that opened it. So each connection is
+  // opened in the context of the one before, never in that of an invocation.
   let dial = dialHere;
 
   /** Opens the connection unless it is open. `done` takes the error if that fails. */
@@ -2207,15 +2201,14 @@ function createHttpClient(authority: string) {
     if (exchange.early) return finish(exchange, exchange.early);
     if (!chunks?.isOpen) return;
     hold(false); // whoever makes the next chunk keeps the process alive
-    chunks.next((chunk) => exchange === current && sendMore(exchange, chunkParts(chunk, chunks.trailers)));
-  }
-
-  /** Sends more of the body. A request of two chunks or more is not sent again. */
-  function sendMore(exchange: Exchange, more: Part[]): void {
-    exchange.message = exchange.request.chunks?.isOpen ? undefined : exchange.message?.concat(more);
-    exchange.parts = [...exchange.parts.slice(exchange.sent), ...more];
-    exchange.sent = 0;
-    if (socket) send(exchange);
+    chunks.next((chunk) => {
+      if (exchange !== current) return;
+      const more = chunkParts(chunk, chunks.trailers);
+      exchange.message = chunks.isOpen ? undefined : exchange.message?.concat(more); // not sent again with two
+      exchange.parts = [...exchange.parts.slice(exchange.sent), ...more];
+      exchange.sent = 0;
+      if (socket) send(exchange);
+    });
   }
 
   /** Ends the wait for a response. First it reads the socket once more: the process may have been frozen, or busy. */
@@ -2286,11 +2279,9 @@ function createHttpClient(authority: string) {
     const { timer, message, request, done } = exchange;
     if (timer) clearTimeout(timer);
     current = undefined;
-    if (message && message.length > 1 && typeof request.body === "string") {
-      // The garbage collector takes the bytes of a large string for small, and lets them pile up: they are freed here.
-      for (const part of message)
-        if (typeof part !== "string") (part.buffer as { transfer?(length: number): unknown }).transfer?.(0);
-    }
+    // Frees the bytes of a large string. The garbage collector takes them for small, and lets them pile up.
+    const large = typeof request.body === "string" ? message?.[1] : undefined;
+    if (typeof large === "object") (large.buffer as { transfer?(length: number): unknown }).transfer?.(0);
     if (request.chunks?.isOpen) request.chunks.cancel();
     if (!("persistent" in result)) disconnect();
     else if (!result.persistent) disconnect("end"); // the server can still read what was sent
@@ -2310,7 +2301,7 @@ function createHttpClient(authority: string) {
     if (resent)
       return fail(new Error(`${authority} twice closed the connection instead of answering ${method} ${target}`));
     if (timer) clearTimeout(timer);
-    Object.assign(exchange, { timer: undefined, parts: message, sent: 0, resent: true });
+    Object.assign(exchange, { timer: undefined, parts: message, sent: 0, resent: true } satisfies Partial<Exchange>);
     reconnect(exchange);
   }
 
@@ -2393,7 +2384,7 @@ function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Makes a chunk, or without one the last chunk and the trailers. @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
+/** Makes a chunk, or the last chunk and the trailers. @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
 function chunkParts(chunk: Uint8Array | undefined, trailers: string): Part[] {
   if (!chunk) return [`0\r\n${trailers}\r\n`];
   if (chunk.length === 0) return [plainView(chunk)]; // its memory is gone: `send` fails
@@ -2432,13 +2423,7 @@ function createIncoming() {
 }
 
 /** The most that is accepted: bytes, and interim responses. */
-const limits = {
-  headerSection: 64 << 10,
-  chunkSizeLine: 4 << 10,
-  trailerSection: 64 << 10,
-  body: 64 << 20,
-  interim: 100,
-};
+const limits = { section: 64 << 10, chunkSizeLine: 4 << 10, body: 64 << 20, interim: 100 };
 
 /**
  * Parses the next piece of a response, or `null`, the end of the connection. Each piece of a header section is parsed
@@ -2450,7 +2435,7 @@ const limits = {
 function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | Incoming {
   if (piece && !begun) {
     const end = piece.indexOf("\r\n\r\n") + 2;
-    const text = end >= 2 && end + 2 <= limits.headerSection ? piece.toString("latin1", 0, end) : "";
+    const text = end >= 2 && end + 2 <= limits.section ? piece.toString("latin1", 0, end) : "";
     const [, status = "", length = ""] = text.startsWith("HTTP") ? (usualHead().exec(text) ?? []) : [];
     if (status && end + 2 + +length === piece.length)
       return createResponse({ text, isAscii: true }, piece, 0, +status, true);
@@ -2473,7 +2458,7 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
 function takeHead(incoming: Incoming): HttpResponse | undefined {
   for (; incoming.interim <= limits.interim; incoming.interim++) {
     const { bytes, at } = incoming;
-    const text = takeSection(incoming, "header section", limits.headerSection);
+    const text = takeSection(incoming, "header section");
     if (text === undefined) return undefined;
     const status = +text.slice("HTTP/1.1 ".length, "HTTP/1.1 200".length);
     if (status === 101) throw malformed("101: nobody asked for another protocol");
@@ -2516,17 +2501,15 @@ function takeBody(incoming: Incoming, status: number, isClosed: boolean): Uint8A
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
 function takeChunks(incoming: Incoming): Uint8Array | undefined {
   while ((incoming.size ??= takeChunkSize(incoming))) {
-    const { size } = incoming;
-    const length = incoming.length + size;
+    const length = incoming.length + incoming.size;
     if (length > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
     if (!gather(incoming, length + 2)) return undefined;
-    const [first, second] = incoming.body.subarray(length);
-    if (first !== CR || second !== LF) throw malformed(`no line end after a chunk of ${size} bytes`);
+    const { body, size } = incoming;
+    if (body[length] !== CR || body[length + 1] !== LF) throw malformed(`no line end after a chunk of ${size} bytes`);
     incoming.length = incoming.filled = length;
     incoming.size = undefined;
   }
-  const isLast = incoming.size === 0;
-  const trailers = isLast ? takeSection(incoming, "trailer section", limits.trailerSection) : undefined;
+  const trailers = incoming.size === 0 ? takeSection(incoming, "trailer section") : undefined;
   return trailers === undefined ? undefined : incoming.body.subarray(0, incoming.length);
 }
 
@@ -2555,24 +2538,27 @@ function takeChunkSize(incoming: Incoming): number | undefined {
   if (end - at > limits.chunkSizeLine) throw malformed(`chunk-size line of more than ${limits.chunkSizeLine} bytes`);
   if (lineFeed < 0) return undefined;
   incoming.at = end;
-  return parseChunkSize(bytes.toString("latin1", at, end));
+  const line = bytes.toString("latin1", at, end);
+  checkLineFeeds(line, "chunk-size line");
+  const [, digits] = RegExp(`^${rules.chunkSizeLine}$`, "i").exec(line) ?? [];
+  if (digits === undefined) throw malformed(`chunk-size line ${JSON.stringify(line.slice(0, -2))}`);
+  return parseInt(digits, 16);
 }
 
-/** Takes lines and the empty line that ends them. @returns them without the empty line; a character is a byte. */
-function takeSection(incoming: Incoming, what: Section, limit: number): string | undefined {
+/** Takes lines and the empty line that ends them. @returns them without the empty line. A character is a byte. */
+function takeSection(incoming: Incoming, what: "header section" | "trailer section"): string | undefined {
   const { bytes, at } = incoming;
-  const isEmpty = bytes[at] === CR && bytes[at + 1] === LF;
-  const last = isEmpty ? at - 2 : bytes.indexOf("\r\n\r\n", at);
-  const length = isEmpty || last >= 0 ? last + 4 - at : Infinity;
-  if (length <= limit) {
-    incoming.at = at + length;
-    const text = bytes.toString("latin1", at, at + length - 2);
-    checkSection(text, what);
-    return text;
+  const unread = bytes.toString("latin1", at, Math.min(at + limits.section, bytes.length));
+  const length = unread.startsWith("\r\n") ? 0 : unread.indexOf("\r\n\r\n") + 2;
+  if (length === 1) {
+    checkLineFeeds(unread, what); // it has no empty line
+    if (bytes.length - at > limits.section) throw malformed(`${what} of more than ${limits.section} bytes`);
+    return undefined;
   }
-  checkLineFeeds(bytes.toString("latin1", at, Math.min(at + limit, bytes.length)), what);
-  if (bytes.length - at > limit) throw malformed(`${what} of more than ${limit} bytes`);
-  return undefined;
+  incoming.at = at + length + 2;
+  const text = unread.slice(0, length);
+  checkSection(text, what === "header section");
+  return text;
 }
 
 function malformed(what: string): Error {
@@ -2581,12 +2567,13 @@ function malformed(what: string): Error {
 
 // Grammar. In its texts a character is a byte.
 
-/** @see https://www.rfc-editor.org/rfc/rfc9112#section-4, #section-5, and RFC 9110, 5.5 and 5.6.2 */
+/** @see https://www.rfc-editor.org/rfc/rfc9112#section-4, #section-5, #section-7.1, and RFC 9110, 5.5 and 5.6.2 */
 const rules = {
   token: "[!#$%&'*+.^_`|~\\w-]+",
   value: "[^\\0\\r\\n]*",
   asciiValue: "[\\t -~]*",
   framing: "connection:|content-length:|transfer-encoding:",
+  chunkSizeLine: "([\\da-f]+)[ \\t]*(?:;[^\\0\\r\\n]*)?\\r\\n",
 };
 
 /** The head of nearly every response: in ASCII, and its body delimited by one `Content-Length` and nothing else. */
@@ -2600,29 +2587,18 @@ function usualHead(): RegExp {
 
 let usual: RegExp | undefined;
 
-type Section = "header section" | "trailer section";
-
-/** @throws {Error} unless the text is field lines, behind a status line in a header section. */
-function checkSection(text: string, what: Section): void {
+/** @throws {Error} unless the text is field lines, in a header section behind a status line. */
+function checkSection(text: string, isHeader: boolean): void {
   const { token, value } = rules;
-  const isHeader = what === "header section";
   const start = isHeader ? text.indexOf("\n") + 1 : 0;
   const [statusLine, lines] = [text.slice(0, start), text.slice(start)];
   const isStatusLine = RegExp(`^HTTP/1\\.\\d [1-5]\\d\\d(?: ${value})?\\r\\n$`).test(statusLine);
   const fieldLines = RegExp(`^(?:${token}:${value}\\r\\n)*$`);
   if (isStatusLine === isHeader && fieldLines.test(lines)) return;
-  checkLineFeeds(text, what);
+  checkLineFeeds(text, isHeader ? "header section" : "trailer section");
   if (isStatusLine !== isHeader) throw malformed(`status line ${JSON.stringify(statusLine.slice(0, -2))}`);
   const wrong = lines.split("\r\n").find((line) => !fieldLines.test(`${line}\r\n`));
   throw malformed(`field line ${JSON.stringify(wrong?.slice(0, 200))}`);
-}
-
-/** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
-function parseChunkSize(line: string): number {
-  checkLineFeeds(line, "chunk-size line");
-  const [, digits] = /^([\da-f]+)[ \t]*(?:;[^\0\r\n]*)?\r\n$/i.exec(line) ?? [];
-  if (digits === undefined) throw malformed(`chunk-size line ${JSON.stringify(line.slice(0, -2))}`);
-  return parseInt(digits, 16);
 }
 
 function checkLineFeeds(text: string, what: string): void {
