@@ -2123,7 +2123,7 @@ function createExchange(request: HttpRequest, message: readonly Part[], done: Do
   return {
     request,
     done,
-    /** The request as far as it is made, while it can be sent again. */
+    /** The request as far as it is made, while it can be sent again: until a second chunk. */
     message: message as readonly Part[] | undefined,
     /** What is written, and how many of these parts the socket has taken. */
     parts: message,
@@ -2142,7 +2142,7 @@ function createExchange(request: HttpRequest, message: readonly Part[], done: Do
 function createHttpClient(authority: string) {
   const { hostname, port } = parseAuthority(authority);
 
-  // Without a socket the connection is closed, with one it is idle, and with an exchange too it is busy.
+  // The connection is closed, idle (with a socket), or busy (with an exchange too).
   let socket: Bun.Socket<undefined> | undefined;
   let current: Exchange | undefined;
   let isHeld = true; // whether the connection keeps the process alive
@@ -2204,7 +2204,7 @@ function createHttpClient(authority: string) {
     chunks.next((chunk) => {
       if (exchange !== current) return;
       const more = chunkParts(chunk, chunks.trailers);
-      exchange.message = chunks.isOpen ? undefined : exchange.message?.concat(more); // not sent again with two
+      exchange.message = chunks.isOpen ? undefined : exchange.message?.concat(more);
       exchange.parts = [...exchange.parts.slice(exchange.sent), ...more];
       exchange.sent = 0;
       if (socket) send(exchange);
@@ -2313,9 +2313,8 @@ function createHttpClient(authority: string) {
   }
 
   function hold(isToBeHeld: boolean): void {
-    if (isToBeHeld) socket?.ref();
-    else socket?.unref();
     isHeld = isToBeHeld;
+    socket?.[isHeld ? "ref" : "unref"]();
   }
 
   /** Until the next request, the connection does not keep the process alive. */
