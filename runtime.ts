@@ -2191,8 +2191,9 @@ function createHttpClient(authority: string) {
       const part = parts[exchange.sent]!;
       if (part.length === 0)
         return finish(exchange, cutError("the memory of its body was taken away while it was sent"));
-      const taken = socket ? Math.max(socket.write(part), 0) : 0;
+      const taken = socket ? socket.write(part) : -1;
       if (taken < part.length) {
+        if (taken <= 0) return;
         const rest = typeof part === "string" ? part.slice(taken) : part.subarray(taken);
         exchange.parts = [rest, ...parts.slice(exchange.sent + 1)];
         return void (exchange.sent = 0);
@@ -2475,15 +2476,16 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
 function readFraming(incoming: Incoming, head: string): boolean {
   const codings = fieldMembers(head, "transfer-encoding");
   const lengths = fieldMembers(head, "content-length");
-  const connection = fieldMembers(head, "connection") ?? [];
+  const connection = fieldMembers(head, "connection");
   const isHttp10 = head.startsWith("http/1.0");
-  if (codings && codings.filter((coding) => coding !== "").join() !== "chunked")
+  const isChunked = codings.length > 0;
+  if (isChunked && codings.filter((coding) => coding !== "").join() !== "chunked")
     throw malformed(`Transfer-Encoding ${JSON.stringify(codings.join())}`);
-  const [length = ""] = lengths ?? [];
-  if (lengths && !(/^\d+$/.test(length) && +length <= limits.body && lengths.every((other) => other === length)))
+  const isValid = (length: string) => /^\d+$/.test(length) && +length <= limits.body && length === lengths[0];
+  if (!lengths.every(isValid))
     throw malformed(`Content-Length ${JSON.stringify(lengths.join())} (at most ${limits.body} bytes)`);
-  incoming.framing = codings ? "chunks" : lengths ? +length : "close";
-  if (codings && (lengths || isHttp10)) return false; // a proxy may have delimited it in another way
+  incoming.framing = isChunked ? "chunks" : lengths[0] ? +lengths[0] : "close";
+  if (isChunked && (lengths[0] || isHttp10)) return false; // a proxy may have delimited it in another way
   return isHttp10 ? connection.includes("keep-alive") : !connection.includes("close");
 }
 
@@ -2628,10 +2630,9 @@ function fieldBytes({ text }: FieldLines, name: string): string | undefined {
 }
 
 /** The members of a list, of all field lines of a name. @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1 */
-function fieldMembers(lowerCase: string, name: string): string[] | undefined {
+function fieldMembers(lowerCase: string, name: string): string[] {
   const lines = lowerCase.split("\r\n").filter((line) => line.startsWith(`${name}:`));
-  const values = lines.flatMap((line) => line.slice(name.length + 1).split(","));
-  return lines.length > 0 ? values.map((value) => valueAt(value, 0)) : undefined;
+  return lines.flatMap((line) => line.slice(name.length + 1).split(",")).map((value) => valueAt(value, 0));
 }
 
 /** The rest of the line, without the white space around it. */
