@@ -1857,32 +1857,31 @@ function openLibc() {
 
 // ── An HTTP/1.1 client for one local server: connection, response parser, grammar ───────────────────────────────────
 //
-// One request at a time over one connection, which is kept alive. The client knows nothing of Lambda, and this part
-// needs nothing of those above.
+// It sends one request at a time, and keeps its connection alive. It knows nothing of Lambda, and needs nothing above.
 
 interface HttpRequest {
   method: string;
   target: string;
-  /** Field lines, each with its CRLF; a character is a byte. `Host` and what frames the body are added. */
+  /** Field lines, each with its CRLF. A character is a byte. The client adds `Host` and those that frame the body. */
   fields: string;
   /** A string is sent as UTF-8. */
   body?: Uint8Array | string;
-  /** Instead of `body`: one that is made while it is sent, no faster than the server takes it. */
+  /** Instead of `body`: one that is made while it is sent, with backpressure. */
   chunks?: ChunkedBody;
-  /** How long to wait for the response, in ms; without end unless given. */
+  /** How long to wait for the response, in ms. No limit unless given. */
   timeout?: number;
   /** Whether the process may end before the response comes. */
   background?: boolean;
 }
 
-/** A body that is sent in chunks, none of which is empty. */
+/** A body that is sent in chunks. None is empty. */
 interface ChunkedBody {
   first: Uint8Array | undefined;
   /** Whether there is more to come. */
   isOpen: boolean;
-  /** Makes the next chunk, unless it is being made. `take` is called with it, or with `undefined` at the end. */
+  /** Makes the next chunk, unless it is being made, and calls `take` with it, or with `undefined` at the end. */
   next(take: (chunk?: Uint8Array) => void): void;
-  /** The field lines behind the last chunk, from when the body is not open. */
+  /** The trailer fields, once the body is not open. */
   trailers: string;
   /** Called when no more of it is needed. */
   cancel(): void;
@@ -1895,16 +1894,16 @@ function createResponse(lines: FieldLines, bytes: Buffer, at: number, status: nu
   return {
     ...lines,
     status,
-    /** What was received: field lines from `start` to `end`, an empty line, and the body, unless that is apart. */
+    /** The field lines from `start` to `end`, an empty line, and the body, unless that is in `body`. */
     bytes,
     start: at + lines.text.indexOf("\n") + 1,
     end: at + lines.text.length,
     body: undefined as Uint8Array | undefined,
-    /** Whether the connection can be used again, if it is still open. */
+    /** Whether the connection can be used again. */
     persistent,
-    /** The request was sent twice, since the first connection broke: the server may have seen both. */
+    /** Whether the request was sent twice. The server may have seen both. */
     resent: false,
-    /** The server answered before the end of a body that is made while it is sent. */
+    /** Whether it came before the end of `chunks`. */
     incomplete: false,
   };
 }
@@ -1916,7 +1915,7 @@ interface RequestError extends Error {
 
 type Done = (result: HttpResponse | RequestError) => void;
 
-/** What is written to the socket: bytes, or a string in ASCII. None is empty, unless its memory is gone. */
+/** What is written to the socket: bytes, or a string in ASCII. Only a part whose memory is gone is empty. */
 type Part = Uint8Array | string;
 
 /** A request until its `done` is called. */
@@ -1925,20 +1924,19 @@ type Exchange = ReturnType<typeof createExchange>;
 function createExchange(request: HttpRequest, message: readonly Part[], done: Done) {
   return {
     request,
-    /** The request as far as it is made, for as long as it can be sent again. */
+    done,
+    /** The request as far as it is made, while it can be sent again: until a second chunk. */
     message: message as readonly Part[] | undefined,
     /** What is written, and how many of these parts the socket has taken. */
     parts: message,
     sent: 0,
     /** Whether it is sent a second time. */
     resent: false,
-    /** What has come of the response. */
+    /** The part of the response that has come. */
     incoming: undefined as Incoming | undefined,
-    /** The response, if it is there before all of the request is sent. */
+    /** The response, if it came before all of the request was sent. */
     early: undefined as HttpResponse | undefined,
-    /** The timer of the time-out. */
     timer: undefined as Timer | undefined,
-    done,
   };
 }
 
@@ -1946,23 +1944,17 @@ function createExchange(request: HttpRequest, message: readonly Part[], done: Do
 function createHttpClient(authority: string) {
   const { hostname, port } = parseAuthority(authority);
 
-  // The connection is closed without a socket, idle with one, and busy with an exchange too.
+  // The connection is closed, idle (with a socket), or busy (with an exchange too).
   let socket: Bun.Socket<undefined> | undefined;
   let current: Exchange | undefined;
+  let isHeld = true; // whether the connection keeps the process alive
+  let whenOpen: ((failure?: Error) => void) | undefined; // called when the connection is open, or cannot be opened
 
-  /** Whether the connection keeps the event loop from ending. */
-  let isHeld = true;
-
-  /** Goes on when the connection is opened, or could not be. */
-  let whenOpen: ((failure?: Error) => void) | undefined;
-
-  /**
-   * Opens a connection. Bun runs all callbacks of a socket in the async context that opened it. So each connection is
-   * opened in the context of the one before, and never in that of an invocation.
-   */
+  // Opens a connection. Bun calls the handlers of a socket in the async context that opened it. So each connection is
+  // opened in the context of the one before, never in that of an invocation.
   let dial = dialHere;
 
-  /** Opens the connection unless it is open. `done` takes an error if there is nobody to connect to. */
+  /** Opens the connection unless it is open. `done` takes the error if that fails. */
   function connect(done: (failure?: Error) => void): void {
     if (socket) return done();
     whenOpen = done;
@@ -1974,15 +1966,13 @@ function createHttpClient(authority: string) {
   }
 
   /**
-   * Sends a request, when no other is under way. `done` takes the response, or an error: if there is nobody to connect
-   * to, if the connection breaks a second time before a response, on a response that breaks off or is not HTTP/1.1, on
-   * one that does not come in time, and if the body is taken away while it is sent.
+   * Sends a request, when no other is under way. `done` takes the response, or an error: the connection cannot be
+   * opened, or breaks twice before a response; the response is cut, malformed or late; the memory of the body is gone.
    */
   function request(request: HttpRequest, done: Done): void {
-    const exchange = createExchange(request, serialize(authority, request), done);
-    current = exchange;
-    if (socket) send(exchange);
-    else reconnect(exchange);
+    current = createExchange(request, serialize(authority, request), done);
+    if (socket) send(current);
+    else reconnect(current);
   }
 
   function reconnect(exchange: Exchange): void {
@@ -1993,7 +1983,7 @@ function createHttpClient(authority: string) {
     });
   }
 
-  /** Writes what the socket takes; the rest waits until it drains. */
+  /** Writes as much as the socket takes. The rest waits for `drain`. */
   function send(exchange: Exchange): void {
     const { parts, request } = exchange;
     const { chunks, timeout, background = false } = request;
@@ -2002,39 +1992,34 @@ function createHttpClient(authority: string) {
     for (; exchange.sent < parts.length; exchange.sent++) {
       const part = parts[exchange.sent]!;
       if (part.length === 0)
-        return finish(exchange, incompleteError("the memory of its body was taken away while it was sent"));
+        return finish(exchange, cutError("the memory of its body was taken away while it was sent"));
       const taken = socket ? socket.write(part) : -1;
       if (taken < part.length) {
+        if (taken <= 0) return;
         const rest = typeof part === "string" ? part.slice(taken) : part.subarray(taken);
-        if (taken > 0) exchange.parts = [rest, ...parts.slice(exchange.sent + 1)];
-        if (taken > 0) exchange.sent = 0;
-        return;
+        exchange.parts = [rest, ...parts.slice(exchange.sent + 1)];
+        return void (exchange.sent = 0);
       }
     }
     if (exchange.early) return finish(exchange, exchange.early);
     if (!chunks?.isOpen) return;
-    hold(false); // while the next chunk is made: that is for whoever makes it
-    chunks.next(
-      (chunk) => exchange === current && sendMore(exchange, chunk ? chunkParts(chunk) : lastChunk(chunks.trailers)),
-    );
+    hold(false); // whoever makes the next chunk keeps the process alive
+    chunks.next((chunk) => {
+      if (exchange !== current) return;
+      const more = chunkParts(chunk, chunks.trailers);
+      exchange.message = chunks.isOpen ? undefined : exchange.message?.concat(more);
+      exchange.parts = [...exchange.parts.slice(exchange.sent), ...more];
+      exchange.sent = 0;
+      if (socket) send(exchange);
+    });
   }
 
-  /** Sends more of the body. With more than the first chunk a request is not sent again. */
-  function sendMore(exchange: Exchange, more: Part[]): void {
-    exchange.message = exchange.request.chunks?.isOpen ? undefined : exchange.message?.concat(more);
-    exchange.parts = [...exchange.parts.slice(exchange.sent), ...more];
-    exchange.sent = 0;
-    if (socket) send(exchange);
-  }
-
-  /** Ends the wait for a response, after a last look at the socket: the process may have been frozen, or busy. */
+  /** Ends the wait for a response. First it reads the socket once more: the process may have been frozen, or busy. */
   function expire(exchange: Exchange): void {
     const { early, request } = exchange;
     const { method, target, timeout } = request;
     const late: RequestError = early
-      ? incompleteError(
-          `the server did not take all of it within ${timeout} ms, though it had answered ${early.status}`,
-        )
+      ? cutError(`the server did not take all of it within ${timeout} ms, though it had answered ${early.status}`)
       : new Error(`${authority} has not answered ${method} ${target} within ${timeout} ms`);
     exchange.timer = setTimeout(finish, 50, exchange, late).unref();
   }
@@ -2042,9 +2027,8 @@ function createHttpClient(authority: string) {
   function open(opened: Bun.Socket<undefined>): void {
     socket = opened;
     if (!isHeld) opened.unref();
-    dial = dialHere;
-    goOn();
     void new Promise<void>((resolve) => (dial = resolve)).then(dialHere);
+    goOn();
   }
 
   function goOn(failure?: Error): void {
@@ -2055,16 +2039,16 @@ function createHttpClient(authority: string) {
 
   function connectError(_: unknown, cause: Error & { code?: string }): void {
     dial = dialHere;
-    const isReset = cause.code === "ECONNRESET"; // it was open for a moment: the request finds it closed
+    const isReset = cause.code === "ECONNRESET"; // it was open for a moment: `reconnect` finds it closed
     const reason = `${cause.message} (${cause.code})${whyNoDescriptor()}`;
     goOn(isReset ? undefined : new Error(`cannot connect to ${authority}: ${reason}`, { cause }));
   }
 
-  /** Takes the response further, by a piece of it or by the end of the connection. */
+  /** Takes the next piece of the response, or `null`, the end of the connection. */
   function data(from: Bun.Socket<undefined> | undefined, piece: Buffer | null): void {
     const exchange = current;
-    if (from !== socket) return; // it was given up
-    if (!exchange) return disconnect(); // nobody asked, so nothing that follows can be trusted
+    if (from !== socket) return; // of a connection that was closed
+    if (!exchange) return disconnect(); // without a request
     if (exchange.early) return void (exchange.early.persistent = false);
     let response: HttpResponse | Incoming;
     try {
@@ -2075,13 +2059,12 @@ function createHttpClient(authority: string) {
     if (!("status" in response)) return void (exchange.incoming = response);
     response.resent = exchange.resent;
     response.incomplete = !!exchange.request.chunks?.isOpen;
-    const isSent = exchange.sent === exchange.parts.length && !response.incomplete;
-    if (!isSent && !response.incomplete && response.status < 300) {
+    const hasRest = exchange.sent < exchange.parts.length;
+    if (hasRest && !response.incomplete && response.status < 300) {
       exchange.early = response; // the rest is sent all the same
-      if (!piece) broken(exchange);
-      return;
+      return piece ? undefined : broken(exchange);
     }
-    if (!isSent) disconnect();
+    if (hasRest || response.incomplete) disconnect();
     finish(exchange, response);
   }
 
@@ -2099,39 +2082,29 @@ function createHttpClient(authority: string) {
     const { timer, message, request, done } = exchange;
     if (timer) clearTimeout(timer);
     current = undefined;
-    if (message && message.length > 1) release(exchange);
+    // Frees the bytes of a large string. The garbage collector takes them for small, and lets them pile up.
+    const large = typeof request.body === "string" ? message?.[1] : undefined;
+    if (typeof large === "object") (large.buffer as { transfer?(length: number): unknown }).transfer?.(0);
     if (request.chunks?.isOpen) request.chunks.cancel();
     if (!("persistent" in result)) disconnect();
-    else if (!result.persistent) disconnect("end"); // what the server has not read yet, it still can
+    else if (!result.persistent) disconnect("end"); // the server can still read what was sent
     done(result);
   }
 
-  /** Frees the bytes of a large string at once: the garbage collector takes them for small, and lets them pile up. */
-  function release({ request, message = [] }: Exchange): void {
-    if (typeof request.body !== "string") return; // bytes are whose they were
-    for (const part of message)
-      if (typeof part !== "string") (part.buffer as { transfer?(length: number): unknown }).transfer?.(0);
-  }
-
-  /** Sends the request again, once, unless part of the response has come, or earlier chunks were dropped. */
+  /** Sends the request again, once, unless part of the response has come, or an earlier chunk is gone. */
   function broken(exchange: Exchange, error?: Error): void {
-    const { early, incoming, message, resent, request } = exchange;
+    const { early, incoming, message, resent, request, timer } = exchange;
     const { method, target } = request;
     const fail = (failure: RequestError) => finish(exchange, failure);
     if (early)
-      return fail(
-        incompleteError(`the connection broke before all of it was sent, though it was answered ${early.status}`),
-      );
+      return fail(cutError(`the connection broke before all of it was sent, though it was answered ${early.status}`));
     if (incoming && error) return fail(new Error(`the connection broke in the middle of a response: ${error.message}`));
     if (incoming) return data(socket, null); // that was its end
-    if (!message) return fail(incompleteError("the connection broke after its first chunk was sent"));
+    if (!message) return fail(cutError("the connection broke after its first chunk was sent"));
     if (resent)
       return fail(new Error(`${authority} twice closed the connection instead of answering ${method} ${target}`));
-    if (exchange.timer) clearTimeout(exchange.timer);
-    exchange.timer = undefined;
-    exchange.parts = message;
-    exchange.sent = 0;
-    exchange.resent = true;
+    if (timer) clearTimeout(timer);
+    Object.assign(exchange, { timer: undefined, parts: message, sent: 0, resent: true } satisfies Partial<Exchange>);
     reconnect(exchange);
   }
 
@@ -2143,22 +2116,21 @@ function createHttpClient(authority: string) {
   }
 
   function hold(isToBeHeld: boolean): void {
-    if (isToBeHeld) socket?.ref();
-    else socket?.unref();
     isHeld = isToBeHeld;
+    socket?.[isHeld ? "ref" : "unref"]();
   }
 
-  /** Lets the event loop end in spite of the connection, until the next request. */
+  /** Until the next request, the connection does not keep the process alive. */
   const unref = () => hold(false);
   const onEveryRequest = [request, serialize, encode, send, data, parseResponse, finish, fieldValue, fieldBytes];
   return { connect, request, unref, onEveryRequest };
 }
 
-function incompleteError(message: string): RequestError {
+function cutError(message: string): RequestError {
   return Object.assign(new Error(message), { incomplete: true as const });
 }
 
-/** Tells that no file descriptor is left: Bun calls that a refused connection. */
+/** Says if no file descriptor is left, which Bun calls a refused connection. */
 function whyNoDescriptor(): string {
   const { closeSync, existsSync, openSync } = process.getBuiltinModule("node:fs");
   try {
@@ -2178,16 +2150,16 @@ function parseAuthority(authority: string): { hostname: string; port: number } {
   return { hostname, port };
 }
 
-/** Up to this size, in bytes, a body is sent in one write with its head; above it, it is not copied. */
-const largestCopiedBody = 64 * 1024;
+/** Up to this size, in bytes, a body is copied, so that one write sends it with its head. */
+const largestCopiedBody = 64 << 10;
 
-/** Makes a request as it is sent. It goes around `Buffer`, whose first use takes 0.2 ms. */
+/** Makes the message of a request. It avoids `Buffer`, whose first use takes 0.2 ms. */
 function serialize(authority: string, { method, target, fields, body, chunks }: HttpRequest): Part[] {
   const head = `${method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${fields}`;
   if (chunks) {
     const { first, trailers } = chunks;
     const section = toBytes(`${head}Transfer-Encoding: chunked\r\n\r\n`);
-    return [section, ...(first ? chunkParts(plainView(first).slice()) : lastChunk(trailers))];
+    return [section, ...chunkParts(first && plainView(first).slice(), trailers)];
   }
   if (body === undefined) return [`${head}\r\n`];
   if (typeof body === "string" && body.length <= largestCopiedBody) {
@@ -2203,7 +2175,8 @@ function serialize(authority: string, { method, target, fields, body, chunks }: 
 
 /** The bytes of a text in which a character is a byte. */
 function toBytes(text: string): Uint8Array {
-  return isAscii(text) ? encode(text) : Buffer.from(text, "latin1");
+  const bytes = encode(text);
+  return bytes.length === text.length ? bytes : Buffer.from(text, "latin1");
 }
 
 function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array {
@@ -2213,82 +2186,68 @@ function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
-function chunkParts(chunk: Uint8Array): Part[] {
-  if (chunk.length === 0) return [plainView(chunk)]; // its memory is gone, so that sending it fails
+/** Makes a chunk, or the last chunk and the trailers. @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
+function chunkParts(chunk: Uint8Array | undefined, trailers: string): Part[] {
+  if (!chunk) return [`0\r\n${trailers}\r\n`];
+  if (chunk.length === 0) return [plainView(chunk)]; // its memory is gone: `send` fails
   const sizeLine = `${chunk.length.toString(16)}\r\n`;
   if (chunk.length > largestCopiedBody) return [sizeLine, plainView(chunk), "\r\n"];
   return [concatenate(concatenate(encode(sizeLine), chunk), encode("\r\n"))];
 }
 
-function lastChunk(trailers: string): Part[] {
-  return [`0\r\n${trailers}\r\n`];
-}
-
 /** The same bytes without a subclass, and none if their memory was detached or shrunk. */
 function plainView({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
-  return (buffer as { detached?: boolean }).detached
-    ? new Uint8Array(0)
-    : new Uint8Array(buffer, byteOffset, byteLength);
+  const isDetached = (buffer as { detached?: boolean }).detached;
+  return isDetached ? new Uint8Array(0) : new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** What was received of a response: `bytes` from `at` on are still to be read. */
+/** A response that has come in part. */
 type Incoming = ReturnType<typeof createIncoming>;
 
-function createIncoming(bytes: Buffer) {
+function createIncoming() {
   return {
-    bytes,
+    /** The bytes that were received last. From `at` on they are unread. */
+    bytes: Buffer.alloc(0) as Buffer,
     at: 0,
     /** How many interim responses came before it. */
     interim: 0,
-    /** From when its head is there. */
+    /** Set once its header section is read. */
     response: undefined as HttpResponse | undefined,
-    /** How its body is delimited: by a length in bytes, by chunks, or by the end of the connection. */
+    /** What delimits its body: a length in bytes, chunks, or the end of the connection. */
     framing: "close" as number | "chunks" | "close",
-    /** A body, or a chunk, of which so much is there. */
-    gathered: undefined as Uint8Array | undefined,
+    /** The body, with room for more behind the bytes that are `filled`. */
+    body: new Uint8Array(0) as Uint8Array,
     filled: 0,
-    received: undefined as ReceivedChunks | undefined,
+    /** The length of all chunks that were read, and the size of the next, once its chunk-size line is read. */
+    length: 0,
+    size: undefined as number | undefined,
   };
 }
 
-/** The chunks that were read: `length` bytes of `body`, and the size of the next once its size line was read. */
-interface ReceivedChunks {
-  body: Uint8Array;
-  length: number;
-  size: number | undefined;
-}
-
-/** What may be received at most, in bytes; of interim responses, how many. */
-const limits = {
-  headerSection: 64 << 10,
-  chunkSizeLine: 4 << 10,
-  trailerSection: 64 << 10,
-  body: 64 << 20,
-  interim: 100,
-};
+/** The most that is accepted: bytes, and interim responses. */
+const limits = { section: 64 << 10, chunkSizeLine: 4 << 10, body: 64 << 20, interim: 100 };
 
 /**
- * Parses the next piece of a response, or `null`, the end of the connection. @returns the response or, until it is
- * complete, what to pass with the next piece. A head is parsed again with each piece, a body is gathered.
+ * Parses the next piece of a response, or `null`, the end of the connection. Each piece of a header section is parsed
+ * with all before it. One regular expression recognizes the usual response: JavaScript is slow until it is compiled.
  *
- * Most responses come whole, in ASCII, with one `Content-Length`. One regular expression recognizes these: JavaScript
- * is slow until it is compiled.
- *
+ * @returns the response, or, while that is incomplete, what to pass with the next piece.
  * @see https://www.rfc-editor.org/rfc/rfc9112#section-6
  */
 function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | Incoming {
   if (piece && !begun) {
     const end = piece.indexOf("\r\n\r\n") + 2;
-    const text = end >= 2 && end + 2 <= limits.headerSection ? piece.toString("latin1", 0, end) : "";
+    const text = end >= 2 && end + 2 <= limits.section ? piece.toString("latin1", 0, end) : "";
     const [, status = "", length = ""] = text.startsWith("HTTP") ? (usualHead().exec(text) ?? []) : [];
     if (status && end + 2 + +length === piece.length)
       return createResponse({ text, isAscii: true }, piece, 0, +status, true);
   }
-  const incoming = begun ?? createIncoming(piece ?? Buffer.alloc(0));
-  if (piece && begun) append(begun, piece);
+  const incoming = begun ?? createIncoming();
+  const { bytes, at } = incoming;
+  if (piece) incoming.bytes = at === bytes.length ? piece : Buffer.concat([bytes.subarray(at), piece]);
+  if (piece) incoming.at = 0;
   const response = (incoming.response ??= takeHead(incoming));
-  const body = response && takeBody(incoming, response, !piece);
+  const body = response && takeBody(incoming, response.status, !piece);
   if (body) {
     if (incoming.at < incoming.bytes.length) response.persistent = false; // what follows was not asked for
     return { ...response, body };
@@ -2297,22 +2256,12 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
   return incoming;
 }
 
-/** Adds the next piece. What is unread before it stays, so that it can be read as one. */
-function append(incoming: Incoming, piece: Buffer): void {
-  const { bytes, at } = incoming;
-  incoming.bytes = at === bytes.length ? piece : Buffer.concat([bytes.subarray(at), piece]);
-  incoming.at = 0;
-}
-
-/** Takes the head of the response, behind any interim ones. */
+/** Takes the status line and the header section of the response, behind any interim ones. */
 function takeHead(incoming: Incoming): HttpResponse | undefined {
   for (; incoming.interim <= limits.interim; incoming.interim++) {
     const { bytes, at } = incoming;
-    const text = takeLines(incoming, "header section", limits.headerSection);
+    const text = takeSection(incoming, "header section");
     if (text === undefined) return undefined;
-    const start = text.indexOf("\n") + 1;
-    const isHead = isStatusLine(text.slice(0, start)) && areFieldLines(text.slice(start));
-    if (!isHead) throw malformed(whatIsWrong(text, "header section"));
     const status = +text.slice("HTTP/1.1 ".length, "HTTP/1.1 200".length);
     if (status === 101) throw malformed("101: nobody asked for another protocol");
     const persistent = readFraming(incoming, text.toLowerCase());
@@ -2322,94 +2271,67 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
 }
 
 /**
- * Sees how a body is delimited. @returns whether the connection can be used again.
+ * Reads how the body is delimited. @returns whether the connection can be used again.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9112#section-6.3 and #section-9.3
  */
 function readFraming(incoming: Incoming, head: string): boolean {
   const codings = fieldMembers(head, "transfer-encoding");
   const lengths = fieldMembers(head, "content-length");
-  const connection = fieldMembers(head, "connection") ?? [];
+  const connection = fieldMembers(head, "connection");
   const isHttp10 = head.startsWith("http/1.0");
-  if (codings && codings.filter((coding) => coding !== "").join() !== "chunked") {
+  const isChunked = codings.length > 0;
+  if (isChunked && codings.filter((coding) => coding !== "").join() !== "chunked")
     throw malformed(`Transfer-Encoding ${JSON.stringify(codings.join())}`);
-  }
-  const length = lengths && parseContentLength(lengths);
-  incoming.framing = codings ? "chunks" : (length ?? "close");
-  if (codings && (lengths || isHttp10)) return false; // somebody on the way may have read it in another way
+  const isValid = (length: string) => /^\d+$/.test(length) && +length <= limits.body && length === lengths[0];
+  if (!lengths.every(isValid))
+    throw malformed(`Content-Length ${JSON.stringify(lengths.join())} (at most ${limits.body} bytes)`);
+  incoming.framing = isChunked ? "chunks" : lengths[0] ? +lengths[0] : "close";
+  if (isChunked && (lengths[0] || isHttp10)) return false; // a proxy may have delimited it in another way
   return isHttp10 ? connection.includes("keep-alive") : !connection.includes("close");
 }
 
-function parseContentLength(values: string[]): number {
-  const [value = ""] = values;
-  const isValid = /^\d+$/.test(value) && +value <= limits.body && values.every((other) => other === value);
-  if (!isValid) throw malformed(`Content-Length ${JSON.stringify(values.join())} (at most ${limits.body} bytes)`);
-  return +value;
-}
-
-function takeBody(incoming: Incoming, { status }: HttpResponse, isClosed: boolean): Uint8Array | undefined {
+function takeBody(incoming: Incoming, status: number, isClosed: boolean): Uint8Array | undefined {
+  const { bytes, at, filled, framing } = incoming;
   if (status === 204 || status === 304) return new Uint8Array(0);
-  if (incoming.framing === "chunks") return takeChunks(incoming);
-  return incoming.framing === "close" ? takeUntilClose(incoming, isClosed) : takeBytes(incoming, incoming.framing);
-}
-
-/** Takes a known number of bytes: a view of what was received if they came in one piece. */
-function takeBytes(incoming: Incoming, length: number): Uint8Array | undefined {
-  const { bytes, at, gathered, filled } = incoming;
-  const end = Math.min(at + length - filled, bytes.length);
-  incoming.at = end;
-  if (!gathered && end - at === length) return new Uint8Array(bytes.buffer, bytes.byteOffset + at, length);
-  const target = (incoming.gathered ??= new Uint8Array(length));
-  target.set(bytes.subarray(at, end), filled);
-  incoming.filled += end - at;
-  if (incoming.filled < length) return undefined;
-  incoming.gathered = undefined;
-  incoming.filled = 0;
-  return target;
-}
-
-/** Takes a body that the end of the connection ends. */
-function takeUntilClose(incoming: Incoming, isClosed: boolean): Uint8Array | undefined {
-  const { bytes, at, filled } = incoming;
-  const body = withRoom(incoming.gathered ?? new Uint8Array(0), filled, bytes.length - at);
-  body.set(bytes.subarray(at), filled);
-  incoming.gathered = body;
-  incoming.filled += bytes.length - at;
-  incoming.at = bytes.length;
-  return isClosed ? body.subarray(0, incoming.filled) : undefined;
+  if (framing === "chunks") return takeChunks(incoming);
+  const length = framing === "close" ? filled + bytes.length - at : framing;
+  if (length > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
+  const isWhole = gather(incoming, length) && (framing !== "close" || isClosed);
+  return isWhole ? incoming.body.subarray(0, length) : undefined;
 }
 
 /** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
 function takeChunks(incoming: Incoming): Uint8Array | undefined {
-  const chunks = (incoming.received ??= { body: new Uint8Array(0), length: 0, size: undefined });
-  while ((chunks.size ??= takeChunkSize(incoming))) {
-    const { size, length } = chunks;
-    if (length + size > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
-    const chunk = takeBytes(incoming, size + 2);
-    if (!chunk) return undefined;
-    if (chunk[size] !== CR || chunk[size + 1] !== LF) throw malformed(`no line end after a chunk of ${size} bytes`);
-    if (length === 0) {
-      chunks.body = chunk.subarray(0, size); // most often the only one: no copy
-    } else {
-      chunks.body = withRoom(chunks.body, length, size);
-      chunks.body.set(chunk.subarray(0, size), length);
-    }
-    chunks.length += size;
-    chunks.size = undefined;
+  while ((incoming.size ??= takeChunkSize(incoming))) {
+    const length = incoming.length + incoming.size;
+    if (length > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
+    if (!gather(incoming, length + 2)) return undefined;
+    const { body, size } = incoming;
+    if (body[length] !== CR || body[length + 1] !== LF) throw malformed(`no line end after a chunk of ${size} bytes`);
+    incoming.length = incoming.filled = length;
+    incoming.size = undefined;
   }
-  const trailers = chunks.size === 0 ? takeLines(incoming, "trailer section", limits.trailerSection) : undefined;
-  if (trailers === undefined) return undefined;
-  if (!areFieldLines(trailers)) throw malformed(whatIsWrong(trailers, "trailer section"));
-  return chunks.body.subarray(0, chunks.length);
+  const trailers = incoming.size === 0 ? takeSection(incoming, "trailer section") : undefined;
+  return trailers === undefined ? undefined : incoming.body.subarray(0, incoming.length);
 }
 
-/** Returns a buffer that begins with the first `length` bytes of `body` and has room for `more` behind them. */
-function withRoom(body: Uint8Array, length: number, more: number): Uint8Array {
-  if (length + more > limits.body) throw malformed(`a body of more than ${limits.body} bytes`);
-  if (body.length >= length + more) return body;
-  const larger = new Uint8Array(Math.max(2 * length, length + more));
-  larger.set(body.subarray(0, length));
-  return larger;
+/** Adds to the body up to a length. @returns whether that is there. What comes in one piece is not copied. */
+function gather(incoming: Incoming, length: number): boolean {
+  const { bytes, at, body, filled } = incoming;
+  const end = Math.min(at + length - filled, bytes.length);
+  incoming.at = end;
+  incoming.filled += end - at;
+  if (filled === 0 && incoming.filled === length) {
+    incoming.body = new Uint8Array(bytes.buffer, bytes.byteOffset + at, length);
+  } else {
+    if (body.length < length) {
+      incoming.body = new Uint8Array(Math.max(2 * filled, length));
+      incoming.body.set(body.subarray(0, filled));
+    }
+    incoming.body.set(bytes.subarray(at, end), filled);
+  }
+  return incoming.filled === length;
 }
 
 function takeChunkSize(incoming: Incoming): number | undefined {
@@ -2420,24 +2342,26 @@ function takeChunkSize(incoming: Incoming): number | undefined {
   if (lineFeed < 0) return undefined;
   incoming.at = end;
   const line = bytes.toString("latin1", at, end);
-  if (hasBareLineFeed(line)) throw malformed("a line feed without carriage return in the chunk-size line");
-  return parseChunkSize(line.slice(0, -2));
+  checkLineFeeds(line, "chunk-size line");
+  const [, digits] = RegExp(`^${rules.chunkSizeLine}$`, "i").exec(line) ?? [];
+  if (digits === undefined) throw malformed(`chunk-size line ${JSON.stringify(line.slice(0, -2))}`);
+  return parseInt(digits, 16);
 }
 
-/** Takes lines up to the empty one that ends them: as text in which a character is a byte, without the empty line. */
-function takeLines(incoming: Incoming, what: string, limit: number): string | undefined {
+/** Takes lines and the empty line that ends them. @returns them without the empty line. A character is a byte. */
+function takeSection(incoming: Incoming, what: "header section" | "trailer section"): string | undefined {
   const { bytes, at } = incoming;
-  const isEmpty = bytes[at] === CR && bytes[at + 1] === LF;
-  const last = isEmpty ? at - 2 : bytes.indexOf("\r\n\r\n", at);
-  const length = isEmpty || last >= 0 ? last + 4 - at : Infinity;
-  if (length <= limit) {
-    incoming.at = at + length;
-    return bytes.toString("latin1", at, at + length - 2);
+  const unread = bytes.toString("latin1", at, Math.min(at + limits.section, bytes.length));
+  const length = unread.startsWith("\r\n") ? 0 : unread.indexOf("\r\n\r\n") + 2;
+  if (length === 1) {
+    checkLineFeeds(unread, what); // it has no empty line
+    if (bytes.length - at > limits.section) throw malformed(`${what} of more than ${limits.section} bytes`);
+    return undefined;
   }
-  const begun = bytes.toString("latin1", at, Math.min(at + limit, bytes.length));
-  if (hasBareLineFeed(begun)) throw malformed(`a line feed without carriage return in the ${what}`);
-  if (bytes.length - at > limit) throw malformed(`${what} of more than ${limit} bytes`);
-  return undefined;
+  incoming.at = at + length + 2;
+  const text = unread.slice(0, length);
+  checkSection(text, what === "header section");
+  return text;
 }
 
 function malformed(what: string): Error {
@@ -2446,12 +2370,13 @@ function malformed(what: string): Error {
 
 // Grammar. In its texts a character is a byte.
 
-/** @see https://www.rfc-editor.org/rfc/rfc9112#section-4, #section-5, and RFC 9110, 5.5 and 5.6.2 */
+/** @see https://www.rfc-editor.org/rfc/rfc9112#section-4, #section-5, #section-7.1, and RFC 9110, 5.5 and 5.6.2 */
 const rules = {
   token: "[!#$%&'*+.^_`|~\\w-]+",
   value: "[^\\0\\r\\n]*",
   asciiValue: "[\\t -~]*",
   framing: "connection:|content-length:|transfer-encoding:",
+  chunkSizeLine: "([\\da-f]+)[ \\t]*(?:;[^\\0\\r\\n]*)?\\r\\n",
 };
 
 /** The head of nearly every response: in ASCII, and its body delimited by one `Content-Length` and nothing else. */
@@ -2465,35 +2390,25 @@ function usualHead(): RegExp {
 
 let usual: RegExp | undefined;
 
-function isStatusLine(text: string): boolean {
-  return RegExp(`^HTTP/1\\.\\d [1-5]\\d\\d(?: ${rules.value})?\\r\\n$`).test(text);
+/** @throws {Error} unless the text is field lines, in a header section behind a status line. */
+function checkSection(text: string, isHeader: boolean): void {
+  const { token, value } = rules;
+  const start = isHeader ? text.indexOf("\n") + 1 : 0;
+  const [statusLine, lines] = [text.slice(0, start), text.slice(start)];
+  const isStatusLine = RegExp(`^HTTP/1\\.\\d [1-5]\\d\\d(?: ${value})?\\r\\n$`).test(statusLine);
+  const fieldLines = RegExp(`^(?:${token}:${value}\\r\\n)*$`);
+  if (isStatusLine === isHeader && fieldLines.test(lines)) return;
+  checkLineFeeds(text, isHeader ? "header section" : "trailer section");
+  if (isStatusLine !== isHeader) throw malformed(`status line ${JSON.stringify(statusLine.slice(0, -2))}`);
+  const wrong = lines.split("\r\n").find((line) => !fieldLines.test(`${line}\r\n`));
+  throw malformed(`field line ${JSON.stringify(wrong?.slice(0, 200))}`);
 }
 
-function areFieldLines(text: string): boolean {
-  return RegExp(`^(?:${rules.token}:${rules.value}\\r\\n)*$`).test(text);
+function checkLineFeeds(text: string, what: string): void {
+  if (/(?:^|[^\r])\n/.test(text)) throw malformed(`a line feed without carriage return in the ${what}`);
 }
 
-/** @see https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
-function parseChunkSize(line: string): number {
-  const [, digits] = /^([\da-f]+)[ \t]*(?:;[^\0\r\n]*)?$/i.exec(line) ?? [];
-  if (digits === undefined) throw malformed(`chunk-size line ${JSON.stringify(line)}`);
-  return parseInt(digits, 16);
-}
-
-/** Says why lines are no header section, or no trailer section. */
-function whatIsWrong(text: string, what: "header section" | "trailer section"): string {
-  if (hasBareLineFeed(text)) return `a line feed without carriage return in the ${what}`;
-  const [first = "", ...others] = text.split("\r\n").slice(0, -1);
-  if (what === "header section" && !isStatusLine(`${first}\r\n`)) return `status line ${JSON.stringify(first)}`;
-  const lines = what === "header section" ? others : [first, ...others];
-  return `field line ${JSON.stringify(lines.find((line) => !areFieldLines(`${line}\r\n`))?.slice(0, 200))}`;
-}
-
-function hasBareLineFeed(text: string): boolean {
-  return /(?:^|[^\r])\n/.test(text);
-}
-
-/** Field lines behind at least one line feed, and whether all of it is known to be ASCII. */
+/** Field lines behind at least one line feed, and whether all is known to be ASCII. */
 interface FieldLines {
   text: string;
   isAscii: boolean;
@@ -2504,7 +2419,7 @@ function fieldLines({ buffer, byteOffset, byteLength }: Uint8Array): FieldLines 
   return { text: `\n${Buffer.from(buffer, byteOffset, byteLength).toString("latin1")}`, isAscii: false };
 }
 
-/** The value of the first field line of that name, in any case, read as UTF-8; `undefined` if it is absent or empty. */
+/** The value of the first field line of a name, in any case, read as UTF-8. `undefined` if it is absent or empty. */
 function fieldValue(lines: FieldLines, name: string): string | undefined {
   const value = fieldBytes(lines, name);
   return lines.isAscii || value === undefined ? value : decode(toBytes(value));
@@ -2517,10 +2432,9 @@ function fieldBytes({ text }: FieldLines, name: string): string | undefined {
 }
 
 /** The members of a list, of all field lines of a name. @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1 */
-function fieldMembers(lowerCase: string, name: string): string[] | undefined {
+function fieldMembers(lowerCase: string, name: string): string[] {
   const lines = lowerCase.split("\r\n").filter((line) => line.startsWith(`${name}:`));
-  const values = lines.flatMap((line) => line.slice(name.length + 1).split(","));
-  return lines.length > 0 ? values.map((value) => valueAt(value, 0)) : undefined;
+  return lines.flatMap((line) => line.slice(name.length + 1).split(",")).map((value) => valueAt(value, 0));
 }
 
 /** The rest of the line, without the white space around it. */
@@ -2532,14 +2446,10 @@ function valueAt(text: string, start: number): string {
   return text.slice(start, end);
 }
 
-function isAscii(text: string): boolean {
-  return encode(text).length === text.length;
-}
-
 const LF = 0x0a;
 const CR = 0x0d;
 
-// Made when first needed, since a start should not wait for them.
+// Made when first needed, so that a start does not wait for them.
 let encoder: TextEncoder | undefined;
 let decoder: TextDecoder | undefined;
 
