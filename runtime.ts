@@ -1000,7 +1000,7 @@ function serveEvents(
 }
 
 /** What is done for every event, here and in the layers, until {@link forgoLastCompiler} has seen to it. */
-const onEveryEvent: Function[][] = [[invoke, settle, isBytes]];
+const onEveryEvent: Function[][] = [[invoke, answer, settle, isBytes, current]];
 
 /**
  * Keeps what is done for every event from FTL, the last of JavaScriptCore's compilers. Where the system does nearly all
@@ -1887,25 +1887,19 @@ interface ChunkedBody {
   cancel(): void;
 }
 
-type HttpResponse = ReturnType<typeof createResponse>;
-
-/** @param lines The status line and the field lines, which begin `at` there in the bytes. */
-function createResponse(lines: FieldLines, bytes: Buffer, at: number, status: number, persistent: boolean) {
-  return {
-    ...lines,
-    status,
-    /** The field lines from `start` to `end`, an empty line, and the body, unless that is in `body`. */
-    bytes,
-    start: at + lines.text.indexOf("\n") + 1,
-    end: at + lines.text.length,
-    body: undefined as Uint8Array | undefined,
-    /** Whether the connection can be used again. */
-    persistent,
-    /** Whether the request was sent twice. The server may have seen both. */
-    resent: false,
-    /** Whether it came before the end of `chunks`. */
-    incomplete: false,
-  };
+interface HttpResponse extends FieldLines {
+  status: number;
+  /** The field lines from `start` to `end`, an empty line, and the body, unless that is in `body`. */
+  bytes: Buffer;
+  start: number;
+  end: number;
+  body?: Uint8Array | undefined;
+  /** Whether the connection can be used again. */
+  persistent: boolean;
+  /** Whether the request was sent twice. The server may have seen both. */
+  resent: boolean;
+  /** Whether it came before the end of `chunks`. */
+  incomplete: boolean;
 }
 
 interface RequestError extends Error {
@@ -1919,26 +1913,27 @@ type Done = (result: HttpResponse | RequestError) => void;
 type Part = Uint8Array | string;
 
 /** A request until its `done` is called. */
-type Exchange = ReturnType<typeof createExchange>;
-
-function createExchange(request: HttpRequest, message: readonly Part[], done: Done) {
-  return {
-    request,
-    done,
-    /** The request as far as it is made, while it can be sent again: until a second chunk. */
-    message: message as readonly Part[] | undefined,
-    /** What is written, and how many of these parts the socket has taken. */
-    parts: message,
-    sent: 0,
-    /** Whether it is sent a second time. */
-    resent: false,
-    /** The part of the response that has come. */
-    incoming: undefined as Incoming | undefined,
-    /** The response, if it came before all of the request was sent. */
-    early: undefined as HttpResponse | undefined,
-    timer: undefined as Timer | undefined,
-  };
+interface Exchange extends NewExchange {
+  request: HttpRequest;
+  done: Done;
+  /** The request as far as it is made, while it can be sent again: until a second chunk. */
+  message: readonly Part[] | undefined;
+  /** What is written. */
+  parts: readonly Part[];
 }
+
+type NewExchange = typeof newExchange;
+const newExchange = {
+  /** How many of the parts the socket has taken. */
+  sent: 0,
+  /** Whether it is sent a second time. */
+  resent: false,
+  /** The part of the response that has come. */
+  incoming: undefined as Incoming | undefined,
+  /** The response, if it came before all of the request was sent. */
+  early: undefined as HttpResponse | undefined,
+  timer: undefined as Timer | undefined,
+};
 
 /** @param authority Host and port: `127.0.0.1:9001`, `localhost:9001`, `[::1]:9001`. */
 function createHttpClient(authority: string) {
@@ -1970,7 +1965,8 @@ function createHttpClient(authority: string) {
    * opened, or breaks twice before a response; the response is cut, malformed or late; the memory of the body is gone.
    */
   function request(request: HttpRequest, done: Done): void {
-    current = createExchange(request, serialize(authority, request), done);
+    const message = serialize(authority, request);
+    current = { ...newExchange, request, done, message, parts: message };
     if (socket) send(current);
     else reconnect(current);
   }
@@ -2238,9 +2234,19 @@ function parseResponse(piece: Buffer | null, begun?: Incoming): HttpResponse | I
   if (piece && !begun) {
     const end = piece.indexOf("\r\n\r\n") + 2;
     const text = end >= 2 && end + 2 <= limits.section ? piece.toString("latin1", 0, end) : "";
-    const [, status = "", length = ""] = text.startsWith("HTTP") ? (usualHead().exec(text) ?? []) : [];
+    const [, status = "", length = ""] = text.startsWith("HTTP") ? ((usual ?? usualHead()).exec(text) ?? []) : [];
     if (status && end + 2 + +length === piece.length)
-      return createResponse({ text, isAscii: true }, piece, 0, +status, true);
+      return {
+        text,
+        isAscii: true,
+        status: +status,
+        bytes: piece,
+        start: text.indexOf("\n") + 1,
+        end,
+        persistent: true,
+        resent: false,
+        incomplete: false,
+      };
   }
   const incoming = begun ?? createIncoming();
   const { bytes, at } = incoming;
@@ -2265,7 +2271,10 @@ function takeHead(incoming: Incoming): HttpResponse | undefined {
     const status = +text.slice("HTTP/1.1 ".length, "HTTP/1.1 200".length);
     if (status === 101) throw malformed("101: nobody asked for another protocol");
     const persistent = readFraming(incoming, text.toLowerCase());
-    if (status >= 200) return createResponse({ text, isAscii: false }, bytes, at, status, persistent);
+    if (status < 200) continue;
+    const start = at + text.indexOf("\n") + 1;
+    const end = at + text.length;
+    return { text, isAscii: false, status, bytes, start, end, persistent, resent: false, incomplete: false };
   }
   throw malformed(`more than ${limits.interim} interim responses`);
 }
@@ -2381,7 +2390,6 @@ const rules = {
 
 /** The head of nearly every response: in ASCII, and its body delimited by one `Content-Length` and nothing else. */
 function usualHead(): RegExp {
-  if (usual) return usual;
   const { token, asciiValue, framing } = rules;
   const others = `(?:(?!${framing})${token}:${asciiValue}\\r\\n)*`;
   const statusLine = `HTTP/1\\.1 (20[0-3]|[45]\\d\\d)(?: ${asciiValue})?\\r\\n`;
@@ -2421,8 +2429,11 @@ function fieldLines({ buffer, byteOffset, byteLength }: Uint8Array): FieldLines 
 
 /** The value of the first field line of a name, in any case, read as UTF-8. `undefined` if it is absent or empty. */
 function fieldValue(lines: FieldLines, name: string): string | undefined {
-  const value = fieldBytes(lines, name);
-  return lines.isAscii || value === undefined ? value : decode(toBytes(value));
+  const { text, isAscii } = lines;
+  const at = isAscii ? text.toLowerCase().indexOf(`\n${name.toLowerCase()}:`) : -1;
+  if (at >= 0) return text.slice(at + name.length + 2, text.indexOf("\r", at)).trim() || undefined;
+  const value = isAscii ? undefined : fieldBytes(lines, name);
+  return value === undefined ? undefined : decode(toBytes(value));
 }
 
 /** The same, a character for a byte. */
