@@ -1,4 +1,4 @@
-import { json, run } from "./runtime.ts"; // first: what fails to load after it is reported
+import { json, run } from "./runtime.ts"; // first, so that errors in later imports are reported
 
 interface Greeting {
   name?: string;
