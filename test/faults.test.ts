@@ -83,7 +83,7 @@ async function stop(sandbox: Sandbox, other?: ReceivedRequest) {
 }
 
 test("a stream that waits for its second chunk is cancelled when its connection and the next are reset", async () => {
-  const [sandbox, connection] = await ask("stream", '["slower",1000]', { AWS_LAMBDA_MAX_CONCURRENCY: "2" });
+  const [sandbox, connection] = await ask("stream", '["slow",1000]', { AWS_LAMBDA_MAX_CONCURRENCY: "2" });
   await using _ = sandbox;
   await connection.receives(1);
   sandbox.api.resetNextConnections(1);
