@@ -780,8 +780,9 @@ function createInvokeStore() {
 // Only this part acts on import, and only in Lambda or in a compiled function: errors have to be reported even while
 // modules load. Where a program runs from source outside Lambda, `run` calls `takeOver`.
 
-/** Host and port of the Runtime API. Outside Lambda there is none. */
-const runtimeApi = env.AWS_LAMBDA_RUNTIME_API;
+const runtimeApi = env.AWS_LAMBDA_RUNTIME_API; // host and port of the Runtime API; outside Lambda there is none
+let standardOutput = 1; // the descriptor of standard output: in local mode it is for the reply alone
+let libc: ReturnType<typeof openLibc> | undefined; // the C library, once it is open
 
 /** Why `run` must not serve events here, if it must not. Whatever else the file exports works all the same. */
 const refusal = !Bun.isMainThread
@@ -790,12 +791,6 @@ const refusal = !Bun.isMainThread
     ? "run was called in a child process of the function, which already serves the events; " +
       'to run a script with this executable, set BUN_BE_BUN: "1" in the environment of the child'
     : undefined;
-
-/** The descriptor of standard output: in local mode it is for the reply alone. */
-let standardOutput = 1;
-
-/** The C library, once it is open. */
-let libc: ReturnType<typeof openLibc> | undefined;
 
 const isFunction = !refusal && (runtimeApi !== undefined || Bun.main.startsWith("/$bunfs/"));
 if (isFunction) takeOver();
@@ -806,12 +801,9 @@ function takeOver(): void {
   process.on("unhandledRejection", escaped);
   process.on("beforeExit", ranEmpty);
   process.on("exit", refuseExit);
-  if (runtimeApi) {
-    env.BUNSTRAP_RUNTIME_API = runtimeApi; // for its children
-    replaceConsole();
-  } else {
-    standardOutput = divertStandardOutput();
-  }
+  if (runtimeApi) env.BUNSTRAP_RUNTIME_API = runtimeApi; // for its children
+  if (runtimeApi) replaceConsole();
+  else standardOutput = divertStandardOutput();
 }
 
 // ── The invocation loop ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -819,48 +811,32 @@ function takeOver(): void {
 const runtimePath = "/2018-06-01/runtime";
 const userAgent = `User-Agent: bunstrap/${version}\r\n`;
 const nextRequest: HttpRequest = { method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent };
+const replyLimit = 6 * 1024 * 1024 + 100; // the largest reply that the service takes, in bytes
+const postTimeout = 30_000; // how long the service may take to answer a POST, in ms; GET /next has no time-out
 
 type HttpClient = ReturnType<typeof createHttpClient>;
 
-/** The largest reply that the service takes, in bytes. */
-const replyLimit = 6 * 1024 * 1024 + 100;
-
-/** How long the service may take to answer a POST, in ms. `GET /next` has no time-out. */
-const postTimeout = 30_000;
-
 /** An event, from when it is received until the service has its answer. */
-interface Invocation extends NewInvocation {
+type Invocation = typeof newInvocation & {
   id: string;
-  /** The header section, as the runtime reads it. */
-  fields: FieldLines;
-  /** The same. From when the handler is called, the memory is the handler's. */
-  headers: Uint8Array;
-  /** Sends the outcome. Only `answer` calls it, once. */
-  deliver(outcome: Outcome): void;
-  /** Stops the connection from keeping the process alive while the handler works: {@link ranEmpty}. */
-  unref?: () => void;
-}
+  fields: FieldLines; // the header section, as the runtime reads it
+  headers: Uint8Array; // the same; from when the handler is called, the memory is the handler's
+  deliver(outcome: Outcome): void; // sends the outcome; only `answer` calls it, once
+  unref?: () => void; // stops the connection from keeping the process alive while the handler works: `ranEmpty`
+};
 
-type NewInvocation = typeof newInvocation;
 const newInvocation = {
   /** `answered` when its outcome is known, `over` when the service has taken the answer, or never will. */
   state: "running" as "running" | "answered" | "over",
-  /** What waits for the handler. Only the handler keeps it from being collected. */
-  settling: undefined as WeakRef<Promise<void>> | undefined,
-  /** How many chunks the handler had made when the event loop last ran empty. */
-  doubtedAt: undefined as number | undefined,
-  /** The reply, if it is a stream. */
-  stream: undefined as OpenStream | undefined,
-  /** The timer of {@link Context.signal}, which holds the event loop until the invocation is over. */
-  timer: undefined as Timer | undefined,
+  settling: undefined as WeakRef<Promise<void>> | undefined, // waits for the handler, which alone holds it
+  doubtedAt: undefined as number | undefined, // how many chunks were made when the event loop last ran empty
+  stream: undefined as OpenStream | undefined, // the reply, if it is a stream
+  timer: undefined as Timer | undefined, // of `Context.signal`; holds the event loop until the invocation is over
 };
 
 /** What became of an invocation. */
 type Outcome =
   { kind: "reply"; reply: Bytes } | { kind: "stream"; stream: OpenStream } | { kind: "error"; error: unknown };
-
-/** Whether `run` was called: it may be once. */
-let running = false;
 
 /**
  * - `initializing`, until the first `GET /next` is sent: `askForEvent`.
@@ -871,14 +847,12 @@ let running = false;
  */
 let stage: "initializing" | "serving" | "failing" | "stopping" | "ended" = "initializing";
 
-/** How many invocations are served at a time, each by a loop with a connection of its own. */
-let concurrency = 1;
+let running = false; // whether `run` was called: it may be once
+let concurrency = 1; // how many invocations are served at a time, each by a loop with a connection of its own
+const inFlight = new Set<Invocation>(); // the invocations that are not over
 
 /** Knows, where several are in flight, which invocation the code that runs belongs to. */
 let storage: import("node:async_hooks").AsyncLocalStorage<Invocation> | undefined;
-
-/** The invocations that are not over. */
-const inFlight = new Set<Invocation>();
 
 /** Serves events, one after the other or several at a time, until the service says that there are no more. */
 function serve(handler: RawHandler, authority: string): void {
@@ -916,18 +890,15 @@ function endServing(failure?: unknown): void {
   if (stage !== "stopping") end(failure || stage === "failing" ? 1 : 0);
 }
 
+/** Called once: when there are no more events, or with what failed, and whose answer that was. */
+type EndLoop = (failure?: Error, invocation?: Invocation) => void;
+
 /**
  * Serves one event after the other, over one connection. Each step calls the next, and nothing is awaited that is
  * there. These functions are large on purpose: JavaScriptCore compiles large, partly unused functions later, which
  * saves CPU time in the first thousand events.
- *
- * @param endLoop Called once: when there are no more events, or with what failed, and whose answer that was.
  */
-function serveEvents(
-  handler: RawHandler,
-  client: HttpClient,
-  endLoop: (failure?: Error, invocation?: Invocation) => void,
-): void {
+function serveEvents(handler: RawHandler, client: HttpClient, endLoop: EndLoop): void {
   let invocation: Invocation | undefined; // both are let go before the next event comes
   let outcome: Outcome | undefined;
   client.connect((failure) => (failure ? endLoop(failure) : askForEvent()));
@@ -956,8 +927,7 @@ function serveEvents(
     if (next.status === 410) return endLoop();
     if (next.status !== 200) return endLoop(new Error(`GET /invocation/next was answered ${summary(next)}`));
     const id = fieldValue(next, "Lambda-Runtime-Aws-Request-Id");
-    if (id === undefined)
-      return endLoop(new Error("GET /invocation/next was answered with an event that has no request id"));
+    if (!id) return endLoop(new Error("GET /invocation/next was answered with an event that has no request id"));
     const { bytes, start, end, text, isAscii } = next;
     const { buffer, byteOffset, length } = bytes; // a handler gets no Buffer: the slice of one is no copy
     const headers = new Uint8Array(buffer, byteOffset + start, end - start);
@@ -975,23 +945,17 @@ function serveEvents(
     outcome = result;
     try {
       const invocationId = fieldBytes(answered.fields, "Lambda-Runtime-Invocation-Id");
-      const fields =
-        invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
+      const fields = invocationId ? `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n` : userAgent;
       const path = `${runtimePath}/invocation/${encodeURIComponent(answered.id)}`;
-      client.request(
-        result.kind === "reply"
-          ? {
-              method: "POST",
-              target: `${path}/response`,
-              fields: `${fields}Content-Type: application/json\r\n`,
-              body: result.reply,
-              timeout: postTimeout,
-            }
-          : result.kind === "stream"
-            ? streamRequest(path, fields, result.stream)
-            : errorRequest(`${path}/error`, fields, result.error),
-        askForEvent,
-      );
+      let request: HttpRequest;
+      if (result.kind === "error") request = errorRequest(`${path}/error`, fields, result.error);
+      else if (result.kind === "stream") request = streamRequest(path, fields, result.stream);
+      else {
+        const target = `${path}/response`;
+        const replyFields = `${fields}Content-Type: application/json\r\n`;
+        request = { method: "POST", target, fields: replyFields, body: result.reply, timeout: postTimeout };
+      }
+      client.request(request, askForEvent);
     } catch (error) {
       answered.state = "over"; // it cannot be answered
       escaped(error);
@@ -1006,7 +970,6 @@ const onEveryEvent: Function[][] = [[invoke, answer, settle, isBytes, current]];
  * Keeps what is done for every event from FTL, the last of JavaScriptCore's compilers. Where the system does nearly all
  * of the work, FTL takes more than it gives back. Handlers are compiled as ever. This is done after the first event,
  * while nobody waits.
- *
  * @see https://bun.com/reference/bun/jsc/noFTL
  */
 function forgoLastCompiler(): void {
@@ -1034,9 +997,8 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
       return handler(headers, body);
     };
     while (!isOver) {
-      const [failure, invocation] = await new Promise<[Error | undefined, Invocation | undefined]>((resolve) =>
-        serveEvents(served, client, (failure, invocation) => resolve([failure, invocation])),
-      );
+      const ended = new Promise<Parameters<EndLoop>>((done) => serveEvents(served, client, (...how) => done(how)));
+      const [failure, invocation] = await ended;
       active--;
       if (!failure) isOver = true;
       else if (active === 0 && failures === mostFailures && !isOver) throw failure;
@@ -1050,12 +1012,7 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
     }
   }
 
-  try {
-    await Promise.all(Array.from({ length: concurrency }, loop));
-    endServing();
-  } catch (error) {
-    endServing(error);
-  }
+  await Promise.all(Array.from({ length: concurrency }, loop)).then(() => endServing(), endServing);
 }
 
 /** Calls the handler. Answers at once if the handler returns its reply at once. */
