@@ -191,8 +191,7 @@ export function json<Event, Result>(
 export function json<Event>(handler: (event: Event, stream: ResponseStream, context: Context) => unknown): RawHandler;
 export function json(handler: (event: unknown, ...rest: never[]) => unknown): RawHandler {
   if (typeof handler !== "function") throw new TypeError(`json takes a function, and got ${kindOf(handler)}`);
-  if (streamingMark in handler)
-    return (headers, body) => callStreaming(handler, unmarshal(body), createContext(headers));
+  if (streamMark in handler) return (headers, body) => callStreaming(handler, unmarshal(body), createContext(headers));
   const call = handler as (event: unknown, context: Context) => unknown;
   const raw: RawHandler = (headers, body) => {
     const result = call(unmarshal(body), createContext(headers));
@@ -667,7 +666,7 @@ function callbackError(): Error {
 // ── awslambda: the global of the official Node.js runtime, and its variable ─────────────────────────────────────────
 
 defineGlobal("awslambda", () => ({
-  streamifyResponse: (handler: object) => Object.assign(handler, { [streamingMark]: "response" }),
+  streamifyResponse: (handler: object) => Object.assign(handler, { [streamMark]: "response" }),
   HttpResponseStream: { from: withPrelude },
   InvokeStore: createInvokeStore(),
 }));
@@ -686,21 +685,20 @@ function defineGlobal(name: string, create: () => unknown): void {
 type ResponseStream = import("node:stream").Writable & { setContentType(type: string): void; prelude?: string };
 
 /** The official runtime marks such a handler with it. Packages that wrap handlers know it, too. */
-const streamingMark = Symbol.for("aws.lambda.runtime.handler.streaming");
+const streamMark = Symbol.for("aws.lambda.runtime.handler.streaming");
+const preludeType = "application/vnd.awslambda.http-integration-response";
 
 function withPrelude(stream: ResponseStream, metadata: object = {}): ResponseStream {
   stream.setContentType(preludeType);
   return Object.assign(stream, { prelude: toPrelude(metadata) });
 }
 
-const preludeType = "application/vnd.awslambda.http-integration-response";
-
 /** Status and header fields, as they are sent before the body. */
 function toPrelude(metadata: object): string {
   return `${stringify(metadata)}${"\0".repeat(8)}`;
 }
 
-/** Calls a handler that writes to a stream. Its first chunk begins the reply. An earlier failure is an ordinary error. */
+/** Calls a handler that writes to a stream. Its first chunk begins the reply. Earlier failures are ordinary errors. */
 async function callStreaming(handler: Function, event: unknown, context: Context): Promise<Streamed> {
   const { PassThrough } = getBuiltinModule("node:stream");
   const stream = new PassThrough();
@@ -866,9 +864,8 @@ function serve(handler: RawHandler, authority: string): void {
 }
 
 /**
- * Parses an event, takes it through the layers, and makes a request of the reply: without a socket, and without the
- * handler. The initialization has a whole CPU for what is loaded here. The first event of a function with 128 MB has 7 %
- * of one.
+ * Parses an event, takes it through the layers, and makes a request of the reply: without a socket or the handler.
+ * The initialization has a whole CPU for what loads here. The first event of a function with 128 MB has 7 % of one.
  */
 function rehearse(): void {
   const body = '{"rawPath":"/","requestContext":{"http":{"method":"GET"}}}';
@@ -1069,7 +1066,8 @@ function fail(invocation: Invocation, error: unknown): void {
 /** Judges how the service took an answer: logs what concerns this invocation alone, and returns any other failure. */
 function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | RequestError): Error | undefined {
   const what = { reply: "the reply", stream: "the streamed reply", error: "the error report" }[outcome.kind];
-  const wasCut = (why: string): undefined => void log("ERROR", invocation, `${what} was cut, since ${why}`);
+  const logged = (message: string): undefined => void log("ERROR", invocation, message);
+  const wasCut = (why: string) => logged(`${what} was cut, since ${why}`);
   if (result instanceof Error && !result.incomplete) return result;
   if (outcome.kind === "stream" && outcome.stream.trailers) wasCut("the handler failed after its first byte was sent");
   if (result instanceof Error) return wasCut(result.message);
@@ -1079,14 +1077,11 @@ function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | 
     return new Error(`${what} of invocation ${invocation.id} was answered ${summary(result)}`);
   if (resent && (status === 400 || status === 403)) return undefined; // it was delivered the first time
   if (status === 413 && outcome.kind === "reply") {
-    const size = Buffer.byteLength(outcome.reply);
-    const consequence = `is too large, so the invocation has failed; the limit is ${replyLimit} bytes`;
-    log("ERROR", invocation, `the reply of ${size} bytes ${consequence}`);
-  } else {
-    const reason = status === 410 ? "came after the invocation had timed out" : "was refused";
-    log("ERROR", invocation, `${what} ${reason}: ${summary(result)}`);
+    const size = `${Buffer.byteLength(outcome.reply)} bytes`;
+    return logged(`${what} of ${size} is too large, so the invocation has failed; the limit is ${replyLimit} bytes`);
   }
-  return undefined;
+  const reason = status === 410 ? "came after the invocation had timed out" : "was refused";
+  return logged(`${what} ${reason}: ${summary(result)}`);
 }
 
 function summary({ status, bytes, end, body = bytes.subarray(end + 2) }: HttpResponse): string {
@@ -1095,16 +1090,11 @@ function summary({ status, bytes, end, body = bytes.subarray(end + 2) }: HttpRes
 
 // ── Streamed replies ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/**
- * A streamed reply on its way. What fails before its first chunk is an error of the invocation, and what fails later is
- * in its trailers.
- */
+/** A streamed reply on its way. An error before its first chunk is the invocation's. A later one is in the trailers. */
 interface OpenStream extends ChunkedBody {
   contentType: string;
-  /** How many chunks it has made. */
-  made: number;
-  /** Ends the stream with an error, which is logged elsewhere. */
-  fail(error: unknown): void;
+  made: number; // how many chunks it has made
+  fail(error: unknown): void; // ends the stream with an error, which is logged elsewhere
 }
 
 /** An object counts as streamed only if it is async-iterable, or its `body` is. */
@@ -1117,8 +1107,7 @@ function asStreamed(value: unknown): Streamed | undefined {
   return hasStream ? (value as Streamed) : undefined;
 }
 
-/** How long a stream may go on before the event loop has its turn, in ms. */
-const turn = 5;
+const turn = 5; // how long a stream may go on before the event loop has its turn, in ms
 
 /**
  * Sends a reply as a stream, in the async context of its invocation.
@@ -1128,9 +1117,8 @@ const turn = 5;
  */
 function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
   const streamed = asStreamed(reply);
-  const hint =
-    "a raw handler returns a Uint8Array, a string or a stream of them; to return a value, use run(json(handler))";
-  if (!streamed) throw marshalError(`the reply is ${kindOf(reply)}: ${hint}`);
+  const what = `the reply is ${kindOf(reply)}: a raw handler returns a Uint8Array, a string or a stream of them`;
+  if (!streamed) throw marshalError(`${what}; to return a value, use run(json(handler))`);
   const { contentType = "application/octet-stream", body } = streamed;
   let iterator: AsyncIterator<Bytes> | undefined = body[Symbol.asyncIterator]();
   const weakIterator = new WeakRef(iterator);
@@ -1192,12 +1180,6 @@ function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
     }
   }
 
-  function begin(chunk?: Uint8Array): void {
-    stream.first = chunk;
-    stream.isOpen = chunk !== undefined;
-    answer(invocation, { kind: "stream", stream });
-  }
-
   async function send(): Promise<void> {
     try {
       if (typeof contentType !== "string" || !/^[\x20-\x7e\t]+$/.test(contentType))
@@ -1205,8 +1187,11 @@ function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
       while (stream.isOpen) {
         const chunk = await make();
         if (stream.trailers !== "") return;
-        if (invocation.state === "running") begin(chunk);
-        else give(chunk);
+        if (invocation.state === "running") {
+          stream.first = chunk;
+          stream.isOpen = chunk !== undefined;
+          answer(invocation, { kind: "stream", stream });
+        } else give(chunk);
         if (stream.isOpen && !take) await new Promise<void>((resolve) => (resume = resolve));
       }
     } catch (error) {
@@ -1228,9 +1213,8 @@ function errorTrailers(error: unknown): string {
 }
 
 function streamRequest(path: string, fields: string, chunks: OpenStream): HttpRequest {
-  const streaming =
-    `Content-Type: ${chunks.contentType}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n` +
-    `Trailer: ${errorTypeField}, ${errorBodyField}\r\n`;
+  const mode = "Lambda-Runtime-Function-Response-Mode: streaming\r\n";
+  const streaming = `Content-Type: ${chunks.contentType}\r\n${mode}Trailer: ${errorTypeField}, ${errorBodyField}\r\n`;
   return { method: "POST", target: `${path}/response`, fields: fields + streaming, chunks, timeout: postTimeout };
 }
 
@@ -1371,13 +1355,9 @@ async function registerForShutdown(authority: string, onShutdown: () => void | P
   const client = createHttpClient(authority);
   const report = (what: string, error: unknown) =>
     log("ERROR", undefined, `onShutdown ${what}: ${describe(error).errorMessage}`);
-  const registration: HttpRequest = {
-    method: "POST",
-    target: `${extensionPath}/register`,
-    fields: `${userAgent}Lambda-Extension-Name: bunstrap\r\nContent-Type: application/json\r\n`,
-    body: '{"events":[]}',
-    timeout: 1_000,
-  };
+  const named = `${userAgent}Lambda-Extension-Name: bunstrap\r\nContent-Type: application/json\r\n`;
+  const target = `${extensionPath}/register`;
+  const registration = { method: "POST", target, fields: named, body: '{"events":[]}', timeout: 1_000 };
   try {
     const response = await sendAsync(client, registration, 200);
     const identifier = fieldValue(response, "Lambda-Extension-Identifier");
@@ -1445,11 +1425,9 @@ async function serveLocally(handler: RawHandler): Promise<void> {
     writeLine(`the event is the text ${event}, and not what is in the file: for that, use <${event}`);
   const id = crypto.randomUUID();
   const deadline = Date.now() + 15 * 60 * 1000; // the latest that Lambda gives
-  const headers = encode(
-    `Lambda-Runtime-Aws-Request-Id: ${id}\r\n` +
-      `Lambda-Runtime-Deadline-Ms: ${deadline}\r\n` +
-      `Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:local:000000000000:function:local\r\n`,
-  );
+  const arn = "arn:aws:lambda:local:000000000000:function:local";
+  const fields = `Lambda-Runtime-Aws-Request-Id: ${id}\r\nLambda-Runtime-Deadline-Ms: ${deadline}\r\n`;
+  const headers = encode(`${fields}Lambda-Runtime-Invoked-Function-Arn: ${arn}\r\n`);
   await Bun.sleep(0); // as in Lambda, all modules are loaded before an event is served
   if (stage !== "initializing") return; // they failed, under bun --watch
   stage = "serving";
@@ -1498,11 +1476,7 @@ function isTerminal(descriptor: number): boolean {
 // ── Error reports ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-invokeerror */
-interface ErrorReport {
-  errorMessage: string;
-  errorType: string;
-  stackTrace: string[];
-}
+type ErrorReport = { errorMessage: string; errorType: string; stackTrace: string[] };
 
 const errorTypeField = "Lambda-Runtime-Function-Error-Type";
 const errorBodyField = "Lambda-Runtime-Function-Error-Body";
@@ -1517,11 +1491,10 @@ function marshalError(message: string, cause?: unknown): Error {
 
 function errorRequest(target: string, fields: string, error: unknown): HttpRequest {
   const report = describe(error);
-  const errorFields =
-    "Content-Type: application/vnd.aws.lambda.error+json\r\n" +
-    `${errorTypeField}: ${serviceErrorType(report.errorType)}\r\n` +
-    `Lambda-Runtime-Function-XRay-Error-Cause: ${xRayCause(report)}\r\n`;
-  return { method: "POST", target, fields: fields + errorFields, body: stringify(report), timeout: postTimeout };
+  const type = `${errorTypeField}: ${serviceErrorType(report.errorType)}\r\n`;
+  const cause = `Lambda-Runtime-Function-XRay-Error-Cause: ${xRayCause(report)}\r\n`;
+  const errorFields = `${fields}Content-Type: application/vnd.aws.lambda.error+json\r\n${type}${cause}`;
+  return { method: "POST", target, fields: errorFields, body: stringify(report), timeout: postTimeout };
 }
 
 /** The error type in the only form that the service keeps, and no longer than a name is. */
