@@ -191,8 +191,7 @@ export function json<Event, Result>(
 export function json<Event>(handler: (event: Event, stream: ResponseStream, context: Context) => unknown): RawHandler;
 export function json(handler: (event: unknown, ...rest: never[]) => unknown): RawHandler {
   if (typeof handler !== "function") throw new TypeError(`json takes a function, and got ${kindOf(handler)}`);
-  if (streamingMark in handler)
-    return (headers, body) => callStreaming(handler, unmarshal(body), createContext(headers));
+  if (streamMark in handler) return (headers, body) => callStreaming(handler, unmarshal(body), createContext(headers));
   const call = handler as (event: unknown, context: Context) => unknown;
   const raw: RawHandler = (headers, body) => {
     const result = call(unmarshal(body), createContext(headers));
@@ -667,7 +666,7 @@ function callbackError(): Error {
 // ── awslambda: the global of the official Node.js runtime, and its variable ─────────────────────────────────────────
 
 defineGlobal("awslambda", () => ({
-  streamifyResponse: (handler: object) => Object.assign(handler, { [streamingMark]: "response" }),
+  streamifyResponse: (handler: object) => Object.assign(handler, { [streamMark]: "response" }),
   HttpResponseStream: { from: withPrelude },
   InvokeStore: createInvokeStore(),
 }));
@@ -686,21 +685,20 @@ function defineGlobal(name: string, create: () => unknown): void {
 type ResponseStream = import("node:stream").Writable & { setContentType(type: string): void; prelude?: string };
 
 /** The official runtime marks such a handler with it. Packages that wrap handlers know it, too. */
-const streamingMark = Symbol.for("aws.lambda.runtime.handler.streaming");
+const streamMark = Symbol.for("aws.lambda.runtime.handler.streaming");
+const preludeType = "application/vnd.awslambda.http-integration-response";
 
 function withPrelude(stream: ResponseStream, metadata: object = {}): ResponseStream {
   stream.setContentType(preludeType);
   return Object.assign(stream, { prelude: toPrelude(metadata) });
 }
 
-const preludeType = "application/vnd.awslambda.http-integration-response";
-
 /** Status and header fields, as they are sent before the body. */
 function toPrelude(metadata: object): string {
   return `${stringify(metadata)}${"\0".repeat(8)}`;
 }
 
-/** Calls a handler that writes to a stream. Its first chunk begins the reply. An earlier failure is an ordinary error. */
+/** Calls a handler that writes to a stream. Its first chunk begins the reply. Earlier failures are ordinary errors. */
 async function callStreaming(handler: Function, event: unknown, context: Context): Promise<Streamed> {
   const { PassThrough } = getBuiltinModule("node:stream");
   const stream = new PassThrough();
@@ -780,8 +778,9 @@ function createInvokeStore() {
 // Only this part acts on import, and only in Lambda or in a compiled function: errors have to be reported even while
 // modules load. Where a program runs from source outside Lambda, `run` calls `takeOver`.
 
-/** Host and port of the Runtime API. Outside Lambda there is none. */
-const runtimeApi = env.AWS_LAMBDA_RUNTIME_API;
+const runtimeApi = env.AWS_LAMBDA_RUNTIME_API; // host and port of the Runtime API; outside Lambda there is none
+let standardOutput = 1; // the descriptor of standard output: in local mode it is for the reply alone
+let libc: ReturnType<typeof openLibc> | undefined; // the C library, once it is open
 
 /** Why `run` must not serve events here, if it must not. Whatever else the file exports works all the same. */
 const refusal = !Bun.isMainThread
@@ -790,12 +789,6 @@ const refusal = !Bun.isMainThread
     ? "run was called in a child process of the function, which already serves the events; " +
       'to run a script with this executable, set BUN_BE_BUN: "1" in the environment of the child'
     : undefined;
-
-/** The descriptor of standard output: in local mode it is for the reply alone. */
-let standardOutput = 1;
-
-/** The C library, once it is open. */
-let libc: ReturnType<typeof openLibc> | undefined;
 
 const isFunction = !refusal && (runtimeApi !== undefined || Bun.main.startsWith("/$bunfs/"));
 if (isFunction) takeOver();
@@ -806,12 +799,9 @@ function takeOver(): void {
   process.on("unhandledRejection", escaped);
   process.on("beforeExit", ranEmpty);
   process.on("exit", refuseExit);
-  if (runtimeApi) {
-    env.BUNSTRAP_RUNTIME_API = runtimeApi; // for its children
-    replaceConsole();
-  } else {
-    standardOutput = divertStandardOutput();
-  }
+  if (runtimeApi) env.BUNSTRAP_RUNTIME_API = runtimeApi; // for its children
+  if (runtimeApi) replaceConsole();
+  else standardOutput = divertStandardOutput();
 }
 
 // ── The invocation loop ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -819,48 +809,32 @@ function takeOver(): void {
 const runtimePath = "/2018-06-01/runtime";
 const userAgent = `User-Agent: bunstrap/${version}\r\n`;
 const nextRequest: HttpRequest = { method: "GET", target: `${runtimePath}/invocation/next`, fields: userAgent };
+const replyLimit = 6 * 1024 * 1024 + 100; // the largest reply that the service takes, in bytes
+const postTimeout = 30_000; // how long the service may take to answer a POST, in ms; GET /next has no time-out
 
 type HttpClient = ReturnType<typeof createHttpClient>;
 
-/** The largest reply that the service takes, in bytes. */
-const replyLimit = 6 * 1024 * 1024 + 100;
-
-/** How long the service may take to answer a POST, in ms. `GET /next` has no time-out. */
-const postTimeout = 30_000;
-
 /** An event, from when it is received until the service has its answer. */
-interface Invocation extends NewInvocation {
+type Invocation = typeof newInvocation & {
   id: string;
-  /** The header section, as the runtime reads it. */
-  fields: FieldLines;
-  /** The same. From when the handler is called, the memory is the handler's. */
-  headers: Uint8Array;
-  /** Sends the outcome. Only `answer` calls it, once. */
-  deliver(outcome: Outcome): void;
-  /** Stops the connection from keeping the process alive while the handler works: {@link ranEmpty}. */
-  unref?: () => void;
-}
+  fields: FieldLines; // the header section, as the runtime reads it
+  headers: Uint8Array; // the same; from when the handler is called, the memory is the handler's
+  deliver(outcome: Outcome): void; // sends the outcome; only `answer` calls it, once
+  unref?: () => void; // stops the connection from keeping the process alive while the handler works: `ranEmpty`
+};
 
-type NewInvocation = typeof newInvocation;
 const newInvocation = {
   /** `answered` when its outcome is known, `over` when the service has taken the answer, or never will. */
   state: "running" as "running" | "answered" | "over",
-  /** What waits for the handler. Only the handler keeps it from being collected. */
-  settling: undefined as WeakRef<Promise<void>> | undefined,
-  /** How many chunks the handler had made when the event loop last ran empty. */
-  doubtedAt: undefined as number | undefined,
-  /** The reply, if it is a stream. */
-  stream: undefined as OpenStream | undefined,
-  /** The timer of {@link Context.signal}, which holds the event loop until the invocation is over. */
-  timer: undefined as Timer | undefined,
+  settling: undefined as WeakRef<Promise<void>> | undefined, // waits for the handler, which alone holds it
+  doubtedAt: undefined as number | undefined, // how many chunks were made when the event loop last ran empty
+  stream: undefined as OpenStream | undefined, // the reply, if it is a stream
+  timer: undefined as Timer | undefined, // of `Context.signal`; holds the event loop until the invocation is over
 };
 
 /** What became of an invocation. */
 type Outcome =
   { kind: "reply"; reply: Bytes } | { kind: "stream"; stream: OpenStream } | { kind: "error"; error: unknown };
-
-/** Whether `run` was called: it may be once. */
-let running = false;
 
 /**
  * - `initializing`, until the first `GET /next` is sent: `askForEvent`.
@@ -871,14 +845,12 @@ let running = false;
  */
 let stage: "initializing" | "serving" | "failing" | "stopping" | "ended" = "initializing";
 
-/** How many invocations are served at a time, each by a loop with a connection of its own. */
-let concurrency = 1;
+let running = false; // whether `run` was called: it may be once
+let concurrency = 1; // how many invocations are served at a time, each by a loop with a connection of its own
+const inFlight = new Set<Invocation>(); // the invocations that are not over
 
 /** Knows, where several are in flight, which invocation the code that runs belongs to. */
 let storage: import("node:async_hooks").AsyncLocalStorage<Invocation> | undefined;
-
-/** The invocations that are not over. */
-const inFlight = new Set<Invocation>();
 
 /** Serves events, one after the other or several at a time, until the service says that there are no more. */
 function serve(handler: RawHandler, authority: string): void {
@@ -892,9 +864,8 @@ function serve(handler: RawHandler, authority: string): void {
 }
 
 /**
- * Parses an event, takes it through the layers, and makes a request of the reply: without a socket, and without the
- * handler. The initialization has a whole CPU for what is loaded here. The first event of a function with 128 MB has 7 %
- * of one.
+ * Parses an event, takes it through the layers, and makes a request of the reply: without a socket or the handler.
+ * The initialization has a whole CPU for what loads here. The first event of a function with 128 MB has 7 % of one.
  */
 function rehearse(): void {
   const body = '{"rawPath":"/","requestContext":{"http":{"method":"GET"}}}';
@@ -916,18 +887,15 @@ function endServing(failure?: unknown): void {
   if (stage !== "stopping") end(failure || stage === "failing" ? 1 : 0);
 }
 
+/** Called once: when there are no more events, or with what failed, and whose answer that was. */
+type EndLoop = (failure?: Error, invocation?: Invocation) => void;
+
 /**
  * Serves one event after the other, over one connection. Each step calls the next, and nothing is awaited that is
  * there. These functions are large on purpose: JavaScriptCore compiles large, partly unused functions later, which
  * saves CPU time in the first thousand events.
- *
- * @param endLoop Called once: when there are no more events, or with what failed, and whose answer that was.
  */
-function serveEvents(
-  handler: RawHandler,
-  client: HttpClient,
-  endLoop: (failure?: Error, invocation?: Invocation) => void,
-): void {
+function serveEvents(handler: RawHandler, client: HttpClient, endLoop: EndLoop): void {
   let invocation: Invocation | undefined; // both are let go before the next event comes
   let outcome: Outcome | undefined;
   client.connect((failure) => (failure ? endLoop(failure) : askForEvent()));
@@ -956,8 +924,7 @@ function serveEvents(
     if (next.status === 410) return endLoop();
     if (next.status !== 200) return endLoop(new Error(`GET /invocation/next was answered ${summary(next)}`));
     const id = fieldValue(next, "Lambda-Runtime-Aws-Request-Id");
-    if (id === undefined)
-      return endLoop(new Error("GET /invocation/next was answered with an event that has no request id"));
+    if (!id) return endLoop(new Error("GET /invocation/next was answered with an event that has no request id"));
     const { bytes, start, end, text, isAscii } = next;
     const { buffer, byteOffset, length } = bytes; // a handler gets no Buffer: the slice of one is no copy
     const headers = new Uint8Array(buffer, byteOffset + start, end - start);
@@ -975,23 +942,17 @@ function serveEvents(
     outcome = result;
     try {
       const invocationId = fieldBytes(answered.fields, "Lambda-Runtime-Invocation-Id");
-      const fields =
-        invocationId === undefined ? userAgent : `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n`;
+      const fields = invocationId ? `${userAgent}Lambda-Runtime-Invocation-Id: ${invocationId}\r\n` : userAgent;
       const path = `${runtimePath}/invocation/${encodeURIComponent(answered.id)}`;
-      client.request(
-        result.kind === "reply"
-          ? {
-              method: "POST",
-              target: `${path}/response`,
-              fields: `${fields}Content-Type: application/json\r\n`,
-              body: result.reply,
-              timeout: postTimeout,
-            }
-          : result.kind === "stream"
-            ? streamRequest(path, fields, result.stream)
-            : errorRequest(`${path}/error`, fields, result.error),
-        askForEvent,
-      );
+      let request: HttpRequest;
+      if (result.kind === "error") request = errorRequest(`${path}/error`, fields, result.error);
+      else if (result.kind === "stream") request = streamRequest(path, fields, result.stream);
+      else {
+        const target = `${path}/response`;
+        const replyFields = `${fields}Content-Type: application/json\r\n`;
+        request = { method: "POST", target, fields: replyFields, body: result.reply, timeout: postTimeout };
+      }
+      client.request(request, askForEvent);
     } catch (error) {
       answered.state = "over"; // it cannot be answered
       escaped(error);
@@ -1006,7 +967,6 @@ const onEveryEvent: Function[][] = [[invoke, answer, settle, isBytes, current]];
  * Keeps what is done for every event from FTL, the last of JavaScriptCore's compilers. Where the system does nearly all
  * of the work, FTL takes more than it gives back. Handlers are compiled as ever. This is done after the first event,
  * while nobody waits.
- *
  * @see https://bun.com/reference/bun/jsc/noFTL
  */
 function forgoLastCompiler(): void {
@@ -1034,9 +994,8 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
       return handler(headers, body);
     };
     while (!isOver) {
-      const [failure, invocation] = await new Promise<[Error | undefined, Invocation | undefined]>((resolve) =>
-        serveEvents(served, client, (failure, invocation) => resolve([failure, invocation])),
-      );
+      const ended = new Promise<Parameters<EndLoop>>((done) => serveEvents(served, client, (...how) => done(how)));
+      const [failure, invocation] = await ended;
       active--;
       if (!failure) isOver = true;
       else if (active === 0 && failures === mostFailures && !isOver) throw failure;
@@ -1050,12 +1009,7 @@ async function serveConcurrently(handler: RawHandler, authority: string): Promis
     }
   }
 
-  try {
-    await Promise.all(Array.from({ length: concurrency }, loop));
-    endServing();
-  } catch (error) {
-    endServing(error);
-  }
+  await Promise.all(Array.from({ length: concurrency }, loop)).then(() => endServing(), endServing);
 }
 
 /** Calls the handler. Answers at once if the handler returns its reply at once. */
@@ -1112,7 +1066,8 @@ function fail(invocation: Invocation, error: unknown): void {
 /** Judges how the service took an answer: logs what concerns this invocation alone, and returns any other failure. */
 function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | RequestError): Error | undefined {
   const what = { reply: "the reply", stream: "the streamed reply", error: "the error report" }[outcome.kind];
-  const wasCut = (why: string): undefined => void log("ERROR", invocation, `${what} was cut, since ${why}`);
+  const logged = (message: string): undefined => void log("ERROR", invocation, message);
+  const wasCut = (why: string) => logged(`${what} was cut, since ${why}`);
   if (result instanceof Error && !result.incomplete) return result;
   if (outcome.kind === "stream" && outcome.stream.trailers) wasCut("the handler failed after its first byte was sent");
   if (result instanceof Error) return wasCut(result.message);
@@ -1122,14 +1077,11 @@ function judge(invocation: Invocation, outcome: Outcome, result: HttpResponse | 
     return new Error(`${what} of invocation ${invocation.id} was answered ${summary(result)}`);
   if (resent && (status === 400 || status === 403)) return undefined; // it was delivered the first time
   if (status === 413 && outcome.kind === "reply") {
-    const size = Buffer.byteLength(outcome.reply);
-    const consequence = `is too large, so the invocation has failed; the limit is ${replyLimit} bytes`;
-    log("ERROR", invocation, `the reply of ${size} bytes ${consequence}`);
-  } else {
-    const reason = status === 410 ? "came after the invocation had timed out" : "was refused";
-    log("ERROR", invocation, `${what} ${reason}: ${summary(result)}`);
+    const size = `${Buffer.byteLength(outcome.reply)} bytes`;
+    return logged(`${what} of ${size} is too large, so the invocation has failed; the limit is ${replyLimit} bytes`);
   }
-  return undefined;
+  const reason = status === 410 ? "came after the invocation had timed out" : "was refused";
+  return logged(`${what} ${reason}: ${summary(result)}`);
 }
 
 function summary({ status, bytes, end, body = bytes.subarray(end + 2) }: HttpResponse): string {
@@ -1138,16 +1090,11 @@ function summary({ status, bytes, end, body = bytes.subarray(end + 2) }: HttpRes
 
 // ── Streamed replies ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/**
- * A streamed reply on its way. What fails before its first chunk is an error of the invocation, and what fails later is
- * in its trailers.
- */
+/** A streamed reply on its way. An error before its first chunk is the invocation's. A later one is in the trailers. */
 interface OpenStream extends ChunkedBody {
   contentType: string;
-  /** How many chunks it has made. */
-  made: number;
-  /** Ends the stream with an error, which is logged elsewhere. */
-  fail(error: unknown): void;
+  made: number; // how many chunks it has made
+  fail(error: unknown): void; // ends the stream with an error, which is logged elsewhere
 }
 
 /** An object counts as streamed only if it is async-iterable, or its `body` is. */
@@ -1160,8 +1107,7 @@ function asStreamed(value: unknown): Streamed | undefined {
   return hasStream ? (value as Streamed) : undefined;
 }
 
-/** How long a stream may go on before the event loop has its turn, in ms. */
-const turn = 5;
+const turn = 5; // how long a stream may go on before the event loop has its turn, in ms
 
 /**
  * Sends a reply as a stream, in the async context of its invocation.
@@ -1171,9 +1117,8 @@ const turn = 5;
  */
 function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
   const streamed = asStreamed(reply);
-  const hint =
-    "a raw handler returns a Uint8Array, a string or a stream of them; to return a value, use run(json(handler))";
-  if (!streamed) throw marshalError(`the reply is ${kindOf(reply)}: ${hint}`);
+  const what = `the reply is ${kindOf(reply)}: a raw handler returns a Uint8Array, a string or a stream of them`;
+  if (!streamed) throw marshalError(`${what}; to return a value, use run(json(handler))`);
   const { contentType = "application/octet-stream", body } = streamed;
   let iterator: AsyncIterator<Bytes> | undefined = body[Symbol.asyncIterator]();
   const weakIterator = new WeakRef(iterator);
@@ -1235,12 +1180,6 @@ function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
     }
   }
 
-  function begin(chunk?: Uint8Array): void {
-    stream.first = chunk;
-    stream.isOpen = chunk !== undefined;
-    answer(invocation, { kind: "stream", stream });
-  }
-
   async function send(): Promise<void> {
     try {
       if (typeof contentType !== "string" || !/^[\x20-\x7e\t]+$/.test(contentType))
@@ -1248,8 +1187,11 @@ function sendStream(invocation: Invocation, reply: unknown): Promise<void> {
       while (stream.isOpen) {
         const chunk = await make();
         if (stream.trailers !== "") return;
-        if (invocation.state === "running") begin(chunk);
-        else give(chunk);
+        if (invocation.state === "running") {
+          stream.first = chunk;
+          stream.isOpen = chunk !== undefined;
+          answer(invocation, { kind: "stream", stream });
+        } else give(chunk);
         if (stream.isOpen && !take) await new Promise<void>((resolve) => (resume = resolve));
       }
     } catch (error) {
@@ -1271,9 +1213,8 @@ function errorTrailers(error: unknown): string {
 }
 
 function streamRequest(path: string, fields: string, chunks: OpenStream): HttpRequest {
-  const streaming =
-    `Content-Type: ${chunks.contentType}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n` +
-    `Trailer: ${errorTypeField}, ${errorBodyField}\r\n`;
+  const mode = "Lambda-Runtime-Function-Response-Mode: streaming\r\n";
+  const streaming = `Content-Type: ${chunks.contentType}\r\n${mode}Trailer: ${errorTypeField}, ${errorBodyField}\r\n`;
   return { method: "POST", target: `${path}/response`, fields: fields + streaming, chunks, timeout: postTimeout };
 }
 
@@ -1414,13 +1355,9 @@ async function registerForShutdown(authority: string, onShutdown: () => void | P
   const client = createHttpClient(authority);
   const report = (what: string, error: unknown) =>
     log("ERROR", undefined, `onShutdown ${what}: ${describe(error).errorMessage}`);
-  const registration: HttpRequest = {
-    method: "POST",
-    target: `${extensionPath}/register`,
-    fields: `${userAgent}Lambda-Extension-Name: bunstrap\r\nContent-Type: application/json\r\n`,
-    body: '{"events":[]}',
-    timeout: 1_000,
-  };
+  const named = `${userAgent}Lambda-Extension-Name: bunstrap\r\nContent-Type: application/json\r\n`;
+  const target = `${extensionPath}/register`;
+  const registration = { method: "POST", target, fields: named, body: '{"events":[]}', timeout: 1_000 };
   try {
     const response = await sendAsync(client, registration, 200);
     const identifier = fieldValue(response, "Lambda-Extension-Identifier");
@@ -1488,11 +1425,9 @@ async function serveLocally(handler: RawHandler): Promise<void> {
     writeLine(`the event is the text ${event}, and not what is in the file: for that, use <${event}`);
   const id = crypto.randomUUID();
   const deadline = Date.now() + 15 * 60 * 1000; // the latest that Lambda gives
-  const headers = encode(
-    `Lambda-Runtime-Aws-Request-Id: ${id}\r\n` +
-      `Lambda-Runtime-Deadline-Ms: ${deadline}\r\n` +
-      `Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:local:000000000000:function:local\r\n`,
-  );
+  const arn = "arn:aws:lambda:local:000000000000:function:local";
+  const fields = `Lambda-Runtime-Aws-Request-Id: ${id}\r\nLambda-Runtime-Deadline-Ms: ${deadline}\r\n`;
+  const headers = encode(`${fields}Lambda-Runtime-Invoked-Function-Arn: ${arn}\r\n`);
   await Bun.sleep(0); // as in Lambda, all modules are loaded before an event is served
   if (stage !== "initializing") return; // they failed, under bun --watch
   stage = "serving";
@@ -1541,11 +1476,7 @@ function isTerminal(descriptor: number): boolean {
 // ── Error reports ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** @see https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-invokeerror */
-interface ErrorReport {
-  errorMessage: string;
-  errorType: string;
-  stackTrace: string[];
-}
+type ErrorReport = { errorMessage: string; errorType: string; stackTrace: string[] };
 
 const errorTypeField = "Lambda-Runtime-Function-Error-Type";
 const errorBodyField = "Lambda-Runtime-Function-Error-Body";
@@ -1560,11 +1491,10 @@ function marshalError(message: string, cause?: unknown): Error {
 
 function errorRequest(target: string, fields: string, error: unknown): HttpRequest {
   const report = describe(error);
-  const errorFields =
-    "Content-Type: application/vnd.aws.lambda.error+json\r\n" +
-    `${errorTypeField}: ${serviceErrorType(report.errorType)}\r\n` +
-    `Lambda-Runtime-Function-XRay-Error-Cause: ${xRayCause(report)}\r\n`;
-  return { method: "POST", target, fields: fields + errorFields, body: stringify(report), timeout: postTimeout };
+  const type = `${errorTypeField}: ${serviceErrorType(report.errorType)}\r\n`;
+  const cause = `Lambda-Runtime-Function-XRay-Error-Cause: ${xRayCause(report)}\r\n`;
+  const errorFields = `${fields}Content-Type: application/vnd.aws.lambda.error+json\r\n${type}${cause}`;
+  return { method: "POST", target, fields: errorFields, body: stringify(report), timeout: postTimeout };
 }
 
 /** The error type in the only form that the service keeps, and no longer than a name is. */
