@@ -663,16 +663,15 @@ function callbackError(): Error {
   return runtimeError("Runtime.CallbackHandlerDeprecated", `${what}, and this runtime has none; ${remedy}`);
 }
 
-// ── awslambda: the global of the official Node.js runtime, and its variable ─────────────────────────────────────────
+// ── awslambda: the global of the official Node.js runtime ───────────────────────────────────────────────────────────
 
-defineGlobal("awslambda", () => ({
-  streamifyResponse: (handler: object) => Object.assign(handler, { [streamMark]: "response" }),
-  HttpResponseStream: { from: withPrelude },
-  InvokeStore: createInvokeStore(),
-}));
-
-// Without it packages assume that they are not in Lambda. A function's configuration cannot set it.
-if (env.AWS_LAMBDA_RUNTIME_API) env.AWS_EXECUTION_ENV ??= "AWS_Lambda_provided.al2023";
+function createAwsLambda() {
+  return {
+    streamifyResponse: (handler: object) => Object.assign(handler, { [streamMark]: "response" }),
+    HttpResponseStream: { from: withPrelude },
+    InvokeStore: createInvokeStore(),
+  };
+}
 
 /** Defines a global that costs nothing until it is first read. */
 function defineGlobal(name: string, create: () => unknown): void {
@@ -775,8 +774,9 @@ function createInvokeStore() {
 
 // ── On import ───────────────────────────────────────────────────────────────────────────────────────────────────────
 //
-// Only this part acts on import, and only in Lambda or in a compiled function: errors have to be reported even while
-// modules load. Where a program runs from source outside Lambda, `run` calls `takeOver`.
+// Only this part acts on import. Everywhere it defines a global, which costs nothing until it is read. In Lambda and in
+// a compiled function it takes over at once: errors have to be reported even while modules load. Where a program runs
+// from source outside Lambda, `run` calls `takeOver`.
 
 const runtimeApi = env.AWS_LAMBDA_RUNTIME_API; // host and port of the Runtime API; outside Lambda there is none
 let standardOutput = 1; // the descriptor of standard output: in local mode it is for the reply alone
@@ -792,6 +792,7 @@ const refusal = !Bun.isMainThread
 
 const isFunction = !refusal && (runtimeApi !== undefined || Bun.main.startsWith("/$bunfs/"));
 if (isFunction) takeOver();
+defineGlobal("awslambda", createAwsLambda);
 
 /** Has the runtime report what ends the process, and write the log. */
 function takeOver(): void {
@@ -799,9 +800,10 @@ function takeOver(): void {
   process.on("unhandledRejection", escaped);
   process.on("beforeExit", ranEmpty);
   process.on("exit", refuseExit);
-  if (runtimeApi) env.BUNSTRAP_RUNTIME_API = runtimeApi; // for its children
-  if (runtimeApi) replaceConsole();
-  else standardOutput = divertStandardOutput();
+  if (!runtimeApi) return void (standardOutput = divertStandardOutput());
+  env.BUNSTRAP_RUNTIME_API = runtimeApi; // for its children
+  env.AWS_EXECUTION_ENV ??= "AWS_Lambda_provided.al2023"; // its absence is taken for "not in Lambda"
+  replaceConsole();
 }
 
 // ── The invocation loop ─────────────────────────────────────────────────────────────────────────────────────────────
