@@ -117,7 +117,7 @@ type Architecture = keyof typeof architectures;
 async function main([here = "", ...args]: string[]): Promise<void> {
   const options = Object.freeze(parseArguments(here, args));
   await lockFolders(options);
-  const common = { ...options, work: createWorkFolder(options.out), interrupted: abortOnSignals() };
+  const common = { ...options, interrupted: abortOnSignals(), work: createWorkFolder(options.out) };
   const builds = options.architectures.map((arch) => ({ ...common, arch, staged: join(common.work, arch) }));
 
   for (const build of builds) stage(build);
