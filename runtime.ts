@@ -304,9 +304,7 @@ export interface WebEnv<Event = unknown> {
  * @throws {TypeError} if it is not a function.
  * @example run(http(listen((request, response) => response.end(`You asked for ${request.url}`))));
  */
-export function listen(
-  listener: import("node:http").RequestListener,
-): (request: Request, env: WebEnv) => Promise<Response> {
+export function listen(listener: RequestListener): (request: Request, env: WebEnv) => Promise<Response> {
   if (typeof listener !== "function") throw new TypeError(`listen takes a function, and got ${kindOf(listener)}`);
   const idField = "x-bunstrap-request";
   const calls = new Map<string, typeof listener>();
@@ -316,7 +314,7 @@ export function listen(
   server.listen(0, "127.0.0.1").unref();
 
   return async ({ url, method, headers: received, body, signal }, env) => {
-    const { port } = server.address() as import("node:net").AddressInfo;
+    const { port } = server.address() as { port: number };
     const target = Object.assign(new URL(url), { protocol: "http:", host: `127.0.0.1:${port}` });
     const id = crypto.randomUUID();
     const headers = new Headers(received);
@@ -337,6 +335,9 @@ export function listen(
     }
   };
 }
+
+type HttpModule = ReturnType<typeof process.getBuiltinModule<"node:http">>;
+type RequestListener = NonNullable<Parameters<HttpModule["createServer"]>[1]>;
 
 /**
  * The value of a header.
@@ -681,7 +682,8 @@ function defineGlobal(name: string, create: () => unknown): void {
 }
 
 /** The stream of a handler made by `awslambda.streamifyResponse`. The prelude is sent before its first chunk. */
-type ResponseStream = import("node:stream").Writable & { setContentType(type: string): void; prelude?: string };
+type ResponseStream = PassThrough & { setContentType(type: string): void; prelude?: string };
+type PassThrough = InstanceType<ReturnType<typeof process.getBuiltinModule<"node:stream">>["PassThrough"]>;
 
 /** The official runtime marks such a handler with it. Packages that wrap handlers know it, too. */
 const streamMark = Symbol.for("aws.lambda.runtime.handler.streaming");
@@ -736,7 +738,7 @@ function createInvokeStore() {
   type Stored = Record<string | symbol, unknown>;
   const stored = new WeakMap<Invocation, Stored>();
   let outside: Stored | undefined; // set while no invocation was in flight
-  let nested: import("node:async_hooks").AsyncLocalStorage<Stored> | undefined;
+  let nested: ReturnType<typeof createStorage<Stored>> | undefined;
   const keyOf = (name: string) => Symbol.for(`_AWS_LAMBDA_${name}`);
   const get = (key: string | symbol) => getContext()?.[key];
 
@@ -761,8 +763,7 @@ function createInvokeStore() {
       if (isProtected) throw new Error(`InvokeStore.set: ${String(key)} cannot be set`);
       (getContext() ?? (outside ??= {}))[key] = value;
     },
-    run: (values: Stored, callback: () => unknown) =>
-      (nested ??= new (getBuiltinModule("node:async_hooks").AsyncLocalStorage)()).run(values, callback),
+    run: (values: Stored, callback: () => unknown) => (nested ??= createStorage<Stored>()).run(values, callback),
     getRequestId: () => get(keyOf("REQUEST_ID")) ?? "-",
     getXRayTraceId: () => get(keyOf("X_RAY_TRACE_ID")),
     getTenantId: () => get(keyOf("TENANT_ID")),
@@ -780,7 +781,7 @@ function createInvokeStore() {
 
 const runtimeApi = env.AWS_LAMBDA_RUNTIME_API; // host and port of the Runtime API; outside Lambda there is none
 let standardOutput = 1; // the descriptor of standard output: in local mode it is for the reply alone
-let libc: ReturnType<typeof openLibc> | undefined; // the C library, once it is open
+let libc: Libc | undefined; // the C library, once it is open
 
 /** Why `run` must not serve events here, if it must not. Whatever else the file exports works all the same. */
 const refusal = !Bun.isMainThread
@@ -852,7 +853,11 @@ let concurrency = 1; // how many invocations are served at a time, each by a loo
 const inFlight = new Set<Invocation>(); // the invocations that are not over
 
 /** Knows, where several are in flight, which invocation the code that runs belongs to. */
-let storage: import("node:async_hooks").AsyncLocalStorage<Invocation> | undefined;
+let storage: ReturnType<typeof createStorage<Invocation>> | undefined;
+
+function createStorage<Store>() {
+  return new (getBuiltinModule("node:async_hooks").AsyncLocalStorage)<Store>();
+}
 
 /** Serves events, one after the other or several at a time, until the service says that there are no more. */
 function serve(handler: RawHandler, authority: string): void {
@@ -963,7 +968,7 @@ function serveEvents(handler: RawHandler, client: HttpClient, endLoop: EndLoop):
 }
 
 /** What is done for every event, here and in the layers, until {@link forgoLastCompiler} has seen to it. */
-const onEveryEvent: Function[][] = [[invoke, answer, settle, isBytes, current]];
+const onEveryEvent: Function[][] = [[invoke, answer, settle, isBytes]];
 
 /**
  * Keeps what is done for every event from FTL, the last of JavaScriptCore's compilers. Where the system does nearly all
@@ -982,8 +987,7 @@ function forgoLastCompiler(): void {
  * when every loop fails again and again.
  */
 async function serveConcurrently(handler: RawHandler, authority: string): Promise<void> {
-  const { AsyncLocalStorage } = getBuiltinModule("node:async_hooks");
-  storage = new AsyncLocalStorage<Invocation>();
+  storage = createStorage<Invocation>();
   let active = concurrency; // loops that neither pause nor have ended
   let isOver = false; // whether a loop was told 410, so that the others stop, too
   const mostFailures = 5; // after each of them a loop pauses twice as long as before: 100 ms, 200 ms, …
@@ -1777,14 +1781,17 @@ function write(descriptor: number, content: Bytes): void {
 }
 
 /** Opens the C library, since `node:fs` takes 3 ms to load: 40 ms of a first event with 128 MB. */
-function openLibc() {
-  const { dlopen } = getBuiltinModule("bun:ffi") as typeof import("bun:ffi");
+type Libc = Record<"dup" | "dup2" | "fcntl" | "write", (...values: (number | Uint8Array)[]) => number>;
+
+function openLibc(): Libc {
+  type ForeignFunctions = { dlopen(name: string, functions: object): { symbols: Libc } };
+  const { dlopen } = getBuiltinModule("bun:ffi") as unknown as ForeignFunctions;
   return dlopen(process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6", {
     dup: { args: ["i32"], returns: "i32" },
     dup2: { args: ["i32", "i32"], returns: "i32" },
     fcntl: { args: ["i32", "i32"], returns: "i32" },
     write: { args: ["i32", "ptr", "usize"], returns: "i64" },
-  } as const).symbols;
+  }).symbols;
 }
 
 // ── An HTTP/1.1 client for one local server: connection, response parser, grammar ───────────────────────────────────
