@@ -605,10 +605,10 @@ async function compile(build: Build): Promise<void> {
   const bundle = parseBundle(bytes);
   const { modules } = bundle;
   if (arch === build.architectures[0]) {
-    const hasRuntime = needsLoader || modules.some(({ text }) => text.includes("AWS_LAMBDA_RUNTIME_API"));
+    const hasRuntime = needsLoader || modules.some(({ text }) => isRuntime(text));
     if (!hasRuntime) fail(`${entry} does not import runtime.ts, nor does a file that it imports: it would do nothing`);
     const warnedOf = warnOfPackages(build, inputs);
-    for (const { text } of modules) warnOfPaths(text, warnedOf);
+    for (const module of modules) warnOfPaths(module, warnedOf);
   }
   for (const module of modules) markAsync(module);
   if (build.languages.length > 0) keepLanguages(bytes, build.languages);
@@ -774,23 +774,34 @@ function packageOf(path: string): string | undefined {
   return /.*\bnode_modules\/((?:@[^/]+\/)?[^./][^/]*)/.exec(path)?.[1];
 }
 
-/** Warns of what is found only on this machine. Before the text of each file stands a comment with its name. */
-function warnOfPaths(text: string, warnedOf: Set<string>): void {
+/** Warns of what is found only on this machine. */
+function warnOfPaths(module: BundledModule, warnedOf: Set<string>): void {
   const warnings = new Set<string>();
-  let file = "the bundle";
-  for (const line of text.split("\n")) {
-    file = /^\/[/*] (\S.*?\.\w+)(?: \*\/)?$/.exec(line)?.[1] ?? file;
+  for (const { file, text } of filesOfModule(module)) {
     const name = packageOf(file);
-    const [, variable] = /\b(__dirname|__filename) = "/.exec(line) ?? [];
-    const [, call] = /\b(?:__)?(import|require)\((?!["'])/.exec(line) ?? [];
-    if (variable && !warnedOf.has(name ?? "")) {
-      const advice = name ? `use --package ${name}` : 'see "More files in the zip" in the README';
-      warnings.add(`${file} has ${variable}, a path of this machine: if it reads files there, ${advice}`);
+    for (const line of text.split("\n")) {
+      const [, variable] = /\b(__dirname|__filename) = "/.exec(line) ?? [];
+      const [, call] = /\b(?:__)?(import|require)\((?!["'])/.exec(line) ?? [];
+      if (variable && !warnedOf.has(name ?? "")) {
+        const advice = name ? `use --package ${name}` : 'see "More files in the zip" in the README';
+        warnings.add(`${file} has ${variable}, a path of this machine: if it reads files there, ${advice}`);
+      }
+      if (call && !file.includes("node_modules/"))
+        warnings.add(`${file} has ${call}() of a computed name, which is looked for only when it runs`);
     }
-    if (call && !file.includes("node_modules/"))
-      warnings.add(`${file} has ${call}() of a computed name, which is looked for only when it runs`);
   }
   for (const warning of warnings) warn(warning);
+}
+
+/** The files in the text of a module. Before each stands a comment with its name, unless the text is minified. */
+function filesOfModule({ text }: BundledModule): { file: string; text: string }[] {
+  const parts = text.split(/^(?=\/[/*] \S.*\.\w+(?: \*\/)?$)/m);
+  const nameOf = (part: string) => /^\/[/*] (\S.*?\.\w+)(?: \*\/)?$/m.exec(part.split("\n", 1)[0]!)?.[1];
+  return parts.map((part) => ({ file: nameOf(part) ?? "the bundle", text: part }));
+}
+
+function isRuntime(text: string): boolean {
+  return text.includes("AWS_LAMBDA_RUNTIME_API");
 }
 
 // ── Locales ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -983,10 +994,10 @@ function withPrefetch(executable: Buffer, { start, bytecodeEnd, modules }: Bundl
 }
 
 /** The text without runtime.ts, which names all that it can do. In a minified text the files are not told apart. */
-function textWithoutRuntime({ text }: BundledModule): string {
-  const files = text.split(/^(?=\/[/*] \S.*\.\w+(?: \*\/)?$)/m);
-  const own = files.filter((file) => !file.includes("AWS_LAMBDA_RUNTIME_API"));
-  return (own.length > 0 ? own : files).join("");
+function textWithoutRuntime(module: BundledModule): string {
+  const texts = filesOfModule(module).map(({ text }) => text);
+  const own = texts.filter((text) => !isRuntime(text));
+  return (own.length > 0 ? own : texts).join("");
 }
 
 interface ProgramHeader {
